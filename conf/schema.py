@@ -1,0 +1,130 @@
+"""Every key that a job understands, with its type, default, bounds and meaning."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamax", "adamw")
+
+
+def setting(default: Any, meaning: str, *, choices: tuple = (), low: float | None = None, high: float | None = None):
+    """A field that knows what it means and which values are possible."""
+    return field(default=default, metadata={"meaning": meaning, "choices": choices, "low": low, "high": high})
+
+
+def section(kind: type):
+    return field(default_factory=kind)
+
+
+@dataclass
+class Corpus:
+    root: str = setting("data/sample", "folder with the photos, the captions and the split lists; any URI Spark reads")
+    photos: str = setting("auto", "folder of the photos under corpus.root; auto takes the only one that holds pictures")
+    captions: str = setting("auto", "caption file under corpus.root: *.token.txt, an image,caption CSV or a COCO JSON")
+    max_pixels: int = setting(50_000_000, "a picture with more pixels is refused before it is decoded", low=1)
+    min_side: int = setting(16, "a picture with a shorter side (pixels) is refused", low=1)
+    max_bytes: int = setting(64 * 2**20, "a file with more bytes is refused without being read", low=1)
+    convert: bool = setting(False, "accept grey, CMYK, 16-bit and animated pictures by converting them to 8-bit RGB")
+
+
+@dataclass
+class Sample:
+    photos: int = setting(400, "number of scenes that draw_sample draws", low=10)
+    seed: int = setting(0, "seed of the drawn corpus", low=0)
+    side: int = setting(224, "width and height of a drawn photo, in pixels", low=32, high=4096)
+
+
+@dataclass
+class Paths:
+    warehouse: str = setting("data/warehouse", "where the tables are: a path or URI, or catalog.schema (Delta only)")
+    runs: str = setting("data/runs", "folder of the training runs, readable and writable by driver and executors")
+
+
+@dataclass
+class Storage:
+    format: str = setting("delta", "table format", choices=("delta", "parquet"))
+
+
+@dataclass
+class Extractor:
+    name: str = setting("vgg16", "network of keras.applications: vgg16, inception_v3, mobilenet_v2, resnet50, ...")
+    layer: str = setting("default", "layer whose output is the feature; default: the network's last before the classes")
+    pooling: str = setting("none", "avg averages a layer's output over its positions", choices=("none", "avg"))
+    weights: str = setting("imagenet", "imagenet (downloaded by Keras), a weights file, or random:SEED")
+    batch_size: int = setting(32, "photos in one forward pass", low=1)
+    precision: str = setting("float32", "number format of the network", choices=("float32", "bfloat16"))
+
+
+@dataclass
+class Text:
+    min_count: int = setting(5, "a word seen fewer times in the training captions becomes the unknown token", low=1)
+    max_length: int = setting(34, "longest caption in LSTM steps (start token and words); the rest is cut off", low=2)
+    max_words: int = setting(200, "a caption with more words is refused", low=1)
+    letters_only: bool = setting(False, "drop one-letter words and words with other than letters, as the thesis did")
+
+
+@dataclass
+class Examples:
+    shards: int = setting(16, "shards of the examples table; no run can have more workers", low=1)
+    rows_per_file: int = setting(512, "most photos in one file (row group) of a shard; bounds a worker's memory", low=1)
+
+
+@dataclass
+class Model:
+    embedding_dim: int = setting(256, "size of a word's embedding", low=1)
+    lstm_units: int = setting(256, "size of the LSTM's state and of the dense layers", low=1)
+    dropout: float = setting(0.5, "share of embedding and photo features dropped in training", low=0.0, high=0.99)
+
+
+@dataclass
+class Run:
+    id: str = setting("auto", "run to train or evaluate; auto: training takes a fingerprint, evaluation the latest run")
+
+
+@dataclass
+class Train:
+    workers: int = setting(2, "executor tasks that train together", low=1)
+    epochs: int = setting(20, "passes over the training captions", low=1)
+    batch_size: int = setting(512, "global batch size, in captions", low=1)
+    learning_rate: float = setting(1e-3, "learning rate of the optimizer", low=1e-12)
+    optimizer: str = setting("adam", "Keras optimizer", choices=OPTIMIZERS)
+    clip_norm: float = setting(0.0, "clip the global norm of the reduced gradient; 0 does not clip", low=0.0)
+    seed: int = setting(0, "seed of initial weights, order and dropout", low=0)
+    validation_split: str = setting("dev", "split that chooses the best epoch; made from train where the corpus has none")
+    validation_share: float = setting(0.1, "share of the training photos for a made split", low=0.001, high=0.9)
+    keep_checkpoints: int = setting(2, "newest checkpoints kept in the run folder", low=1)
+    max_restarts: int = setting(3, "times the gang is started again after a lost worker", low=0)
+    start_timeout: float = setting(300.0, "seconds the gang may take to assemble", low=1.0)
+
+
+@dataclass
+class Evaluate:
+    split: str = setting("test", "split that is captioned and scored")
+    beam_width: int = setting(1, "hypotheses kept while decoding; 1 is greedy", low=1, high=1)
+    batch_size: int = setting(256, "photos decoded together", low=1)
+
+
+@dataclass
+class Settings:
+    corpus: Corpus = section(Corpus)
+    sample: Sample = section(Sample)
+    paths: Paths = section(Paths)
+    storage: Storage = section(Storage)
+    extractor: Extractor = section(Extractor)
+    text: Text = section(Text)
+    examples: Examples = section(Examples)
+    model: Model = section(Model)
+    run: Run = section(Run)
+    train: Train = section(Train)
+    evaluate: Evaluate = section(Evaluate)
+
+
+def fields_by_key() -> dict[str, dataclasses.Field]:
+    """Every key as `section.name` with the field that describes it."""
+    keys = {}
+    for group in dataclasses.fields(Settings):
+        for item in dataclasses.fields(group.default_factory):
+            keys[f"{group.name}.{item.name}"] = item
+    return keys

@@ -1,0 +1,102 @@
+"""The contract that every job keeps: arguments, exit codes, and one JSON line at the end of stdout."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import conf
+from jobs.driver.session import open_session
+from jobs.driver.tables import Warehouse
+from udfs.errors import InputError
+
+
+@dataclass
+class Outcome:
+    """What a job did. Every input row is written, unchanged or quarantined."""
+
+    table: str | None = None
+    run: str | None = None
+    version: int | None = None
+    rows_in: int = 0
+    written: int = 0
+    unchanged: int = 0
+    quarantined: int = 0
+    metrics: dict = field(default_factory=dict)
+
+    def check(self) -> None:
+        accounted = self.written + self.unchanged + self.quarantined
+        if self.rows_in != accounted:
+            raise RuntimeError(
+                f"{self.rows_in} input rows, but {self.written} written + {self.unchanged} unchanged + "
+                f"{self.quarantined} quarantined = {accounted}; did the input change while the job ran?"
+            )
+
+
+@dataclass
+class Job:
+    """What a job works with: its name, the settings, and the Spark session and tables, opened on first use."""
+
+    name: str
+    settings: conf.Settings
+
+    @cached_property
+    def spark(self):
+        return open_session(self.name, self.settings)
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        return Warehouse(self.spark, self.settings.paths.warehouse, self.settings.storage.format)
+
+    def close(self) -> None:
+        if "spark" in self.__dict__ and "DATABRICKS_RUNTIME_VERSION" not in os.environ:
+            self.spark.stop()
+
+    def say(self, text: str) -> None:
+        print(f"{self.name}: {text}", file=sys.stderr, flush=True)
+
+
+def run_job(work: Callable[[Job], Outcome], description: str) -> None:
+    """Runs one job as a command and ends the process as the contract says."""
+    name = Path(sys.argv[0]).stem
+    arguments = _arguments(name, description)
+    started = time.monotonic()
+    job, message, code = None, "", 0
+    try:
+        job = Job(name, conf.load(arguments.config, arguments.overrides))
+        outcome = work(job)
+        outcome.check()
+    except InputError as error:
+        message, code = f"{name}: {' '.join(str(error).split())}", 2
+    except Exception:
+        message, code = traceback.format_exc().rstrip(), 1
+    finally:
+        if job is not None:
+            job.close()
+    if code:
+        print(message, file=sys.stderr, flush=True)
+        sys.exit(code)
+    if not outcome.written and outcome.unchanged:
+        job.say("nothing new; everything is as the last run left it")
+    line = {"job": name, **asdict(outcome), "seconds": round(time.monotonic() - started, 2)}
+    print(json.dumps(line), flush=True)
+
+
+def _arguments(name: str, description: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=f"spark-submit jobs/{name}.py",
+        description=description,
+        epilog=f"keys, defaults and meanings:\n{conf.describe()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", metavar="FILE", help="YAML configuration (default: conf/local.yaml)")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that override the file's")
+    return parser.parse_intermixed_args()

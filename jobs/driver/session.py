@@ -1,0 +1,51 @@
+"""The Spark session of a job. The master, memory and jars are spark-submit's to set, never the job's."""
+
+from __future__ import annotations
+
+import sys
+
+from pyspark.sql import SparkSession
+
+from conf import Settings
+from jobs.driver.spark_home import DELTA_SETTINGS, packages_flag
+from udfs.errors import InputError
+
+DELTA_CLASS = "io.delta.sql.DeltaSparkSessionExtension"
+
+
+def open_session(name: str, settings: Settings) -> SparkSession:
+    """The session that spark-submit prepared, with what a job needs on top. Raises InputError without Delta's jars."""
+    spark = (
+        SparkSession.builder.appName(name)
+        .config("spark.ui.showConsoleProgress", str(sys.stderr.isatty()).lower())
+        .getOrCreate()
+    )
+    if settings.storage.format == "delta":
+        _require_delta(spark)
+    slots = spark.sparkContext.defaultParallelism
+    given = {key for key, _ in spark.sparkContext.getConf().getAll()}
+    if "spark.sql.shuffle.partitions" not in given:
+        spark.conf.set("spark.sql.shuffle.partitions", max(4, 2 * slots))
+    if "spark.sql.files.openCostInBytes" not in given:
+        # A corpus is many small files: as Spark counts by default, every 30 photos would be a task.
+        spark.conf.set("spark.sql.files.openCostInBytes", 2**20)
+    if "spark.databricks.delta.snapshotPartitions" not in given:
+        # Delta reads its log in 50 tasks, which takes longer than the tables of a small corpus.
+        spark.conf.set("spark.databricks.delta.snapshotPartitions", max(2, min(50, slots)))
+    return spark
+
+
+def _require_delta(spark: SparkSession) -> None:
+    loader = spark.sparkContext._jvm.java.lang.Thread.currentThread().getContextClassLoader()
+    try:
+        loader.loadClass(DELTA_CLASS)
+    except Exception as error:
+        if "ClassNotFoundException" not in str(error):
+            raise
+        raise InputError(
+            f"storage.format=delta: Spark has no Delta jars; run `make setup`, add `{packages_flag()}` to spark-submit, "
+            "or set storage.format=parquet"
+        ) from error
+    if DELTA_CLASS not in (spark.conf.get("spark.sql.extensions", "") or ""):
+        flags = " ".join(f"--conf {key}={value}" for key, value in DELTA_SETTINGS.items())
+        raise InputError(f"storage.format=delta: Delta's jars are there but its extension is off; add `{flags}`")

@@ -1,0 +1,95 @@
+"""Small files and folders through Hadoop, so that whatever Spark can reach, a job can."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import urlparse
+
+from py4j.protocol import Py4JJavaError
+from pyspark.sql import SparkSession
+
+
+def absolute(path: str) -> str:
+    """A relative local path as an absolute `file:` URI; any other path or URI as it is."""
+    if urlparse(path).scheme or path.startswith("/"):
+        return path
+    return "file://" + os.path.abspath(path)
+
+
+class Storage:
+    """The few file operations that tables and run folders need.
+
+    Java's exceptions come through as OSError, FileNotFoundError or FileExistsError.
+    """
+
+    def __init__(self, spark: SparkSession):
+        self._jvm = spark.sparkContext._jvm
+        self._configuration = spark.sparkContext._jsc.hadoopConfiguration()
+
+    def qualified(self, path: str) -> str:
+        """The path with its scheme and authority, spelled as Spark's `path` columns spell it."""
+        return self._call(lambda system, where: system.makeQualified(where).toString(), path)
+
+    def exists(self, path: str) -> bool:
+        return self._call(lambda system, where: system.exists(where), path)
+
+    def make_folder(self, path: str) -> None:
+        if not self._call(lambda system, where: system.mkdirs(where), path):
+            raise OSError(f"{path}: the folder could not be made")
+
+    def delete(self, path: str) -> None:
+        self._call(lambda system, where: system.delete(where, True), path)
+
+    def children(self, path: str) -> list[tuple[str, bool]]:
+        """(name, is a folder) of each entry, in order of name."""
+        entries = self._call(lambda system, where: system.listStatus(where), path)
+        return sorted((entry.getPath().getName(), entry.isDirectory()) for entry in entries)
+
+    def read_text(self, path: str) -> str:
+        def read(system, where):
+            stream = system.open(where)
+            try:
+                return bytes(stream.readAllBytes()).decode()
+            finally:
+                stream.close()
+
+        return self._call(read, path)
+
+    def create_text(self, path: str, text: str) -> None:
+        """Writes a file that must not be there yet: of two that try at once, one succeeds. Raises FileExistsError."""
+        self._call(lambda system, where: self._write(system.create(where, False), text), path)
+
+    def replace_text(self, path: str, text: str) -> None:
+        """Writes a file aside and renames it over the old one, so that a reader sees the old text or the new."""
+        aside = f"{path}.{os.urandom(6).hex()}.tmp"
+        self.create_text(aside, text)
+        options = self._jvm.org.apache.hadoop.fs.Options
+        overwrite = self._jvm.java.lang.reflect.Array.newInstance(options.Rename.OVERWRITE.getClass(), 1)
+        self._jvm.java.lang.reflect.Array.set(overwrite, 0, options.Rename.OVERWRITE)
+
+        def rename(_, where):
+            context = self._jvm.org.apache.hadoop.fs.FileContext.getFileContext(where.toUri(), self._configuration)
+            context.rename(self._path(aside), where, overwrite)
+
+        self._call(rename, path)
+
+    def _write(self, stream, text: str) -> None:
+        try:
+            stream.write(bytearray(text.encode()))
+        finally:
+            stream.close()
+
+    def _path(self, path: str):
+        return self._jvm.org.apache.hadoop.fs.Path(path)
+
+    def _call(self, action, path: str):
+        try:
+            where = self._path(path)
+            return action(where.getFileSystem(self._configuration), where)
+        except Py4JJavaError as error:
+            kind, text = error.java_exception.getClass().getSimpleName(), error.java_exception.getMessage()
+            if kind == "FileNotFoundException":
+                raise FileNotFoundError(f"{path}: not found") from error
+            if kind == "FileAlreadyExistsException":
+                raise FileExistsError(f"{path}: already there") from error
+            raise OSError(f"{path}: {kind}: {text}") from error

@@ -1,0 +1,152 @@
+"""Captions a split with a trained model and scores it with BLEU-1..4, beside what a model earns without looking.
+
+Writes the captions with their n-gram counts to the table `predictions`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pandas as pd
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.driver.job import Job, Outcome, run_job
+from jobs.driver.quarantine import quarantine
+from jobs.driver.runs import latest_run, read_json, run_folder, write_json
+from udfs import files
+from udfs.bleu import ORDERS, BleuCounts, bleu_counts, bleu_scores
+from udfs.decoding import caption_photos
+from udfs.errors import InputError
+from udfs.text import words
+
+COUNTS = "matches array<bigint>, totals array<bigint>, hypothesis_length bigint, reference_length bigint"
+
+
+def main(job: Job) -> Outcome:
+    settings, spark = job.settings, job.spark
+    run_id = latest_run(job) if settings.run.id == "auto" else settings.run.id
+    folder, split = run_folder(settings, run_id), settings.evaluate.split
+    run = read_json(f"{folder}/run.json")
+    if run is None or not files.exists(f"{folder}/model.keras"):
+        raise InputError(f"run.id: no trained model in {folder}; run jobs/train.py first, or give the id of a finished run")
+    captions, captions_version = job.warehouse.pinned("captions", "tokenize_captions")
+    features, features_version = job.warehouse.pinned("features", "extract_features")
+    made_from = {
+        "captions": captions_version, "features": features_version, "split": split,
+        "beam_width": settings.evaluate.beam_width, "extractor": run["extractor"],
+    }  # fmt: skip
+    last = read_json(f"{folder}/evaluate-{split}.json") or {}
+    table = job.warehouse.table("predictions")
+    if last.get("made_from") == made_from:
+        return Outcome("predictions", run_id, last["version"], last["photos"], 0, last["scored"], last["quarantined"], last["metrics"])
+
+    references = split_references(captions, split).persist(StorageLevel.MEMORY_AND_DISK)
+    photos = references.count()
+    if not photos:
+        known = sorted(row.split for row in captions.select("split").distinct().collect())
+        raise InputError(f"evaluate.split: no captions of the split {split!r}, expected one of {', '.join(known)}; change it")
+    features = features.where(F.col("extractor") == run["extractor"]).join(references.select("image_id"), "image_id")
+    hypotheses = generate(job, features, folder).persist(StorageLevel.MEMORY_AND_DISK)
+    scored = hypotheses.join(references, "image_id")
+    scored = with_counts(scored).persist(StorageLevel.MEMORY_AND_DISK)
+    written = scored.count()
+    refused = quarantine(job, refusals(references, hypotheses, features_version))
+    if not written:
+        raise InputError(
+            f"table features: no photo of the split {split!r} has a feature of {run['extractor']}, which the run {run_id} "
+            "was trained on; run jobs/extract_features.py with that extractor"
+        )
+    metrics = score(scored)
+    metrics["baselines"] = {
+        "most_frequent_caption": score(with_counts(constant_captions(scored, captions))),
+        "shuffled_photos": score(with_counts(shuffled_captions(scored))),
+    }
+    rows = scored.withColumns({"run_id": F.lit(run_id), "split": F.lit(split)})
+    version = table.replace(
+        rows.select("run_id", "image_id", "split", "hypothesis", "references", "matches", "totals", "hypothesis_length",
+                    "reference_length"),
+        {}, where=f"run_id = '{run_id}' AND split = '{split}'", partition_by=["run_id", "split"],
+    )  # fmt: skip
+    kept = {"made_from": made_from, "version": version, "photos": photos, "scored": written, "quarantined": refused}
+    write_json(f"{folder}/evaluate-{split}.json", {**kept, "metrics": metrics})
+    return Outcome("predictions", run_id, version, photos, written, 0, refused, metrics)
+
+
+def split_references(captions: DataFrame, split: str) -> DataFrame:
+    """image_id and the normalised captions (`references`) of each photo of a split, in order of caption_no."""
+    text = F.concat_ws(" ", words(F.col("text")))
+    in_order = F.array_sort(F.collect_list(F.struct("caption_no", text.alias("text"))))["text"]
+    return captions.where(F.col("split") == split).groupBy("image_id").agg(in_order.alias("references"))
+
+
+def generate(job: Job, features: DataFrame, folder: str) -> DataFrame:
+    """image_id and hypothesis of every row of features."""
+    vocabulary = read_json(f"{folder}/vocabulary.json")
+    job.spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", job.settings.evaluate.batch_size)
+    cores = int(job.spark.conf.get("spark.task.cpus", "1"))
+    model = job.spark.sparkContext.broadcast(files.read_bytes(f"{folder}/model.keras"))
+    work = partial(run_decoder, model, vocabulary["tokens"], vocabulary["max_length"], cores)
+    slots = job.spark.sparkContext.defaultParallelism
+    rows = features.select("image_id", "feature").repartition(slots, "image_id")
+    return rows.mapInArrow(work, "image_id string, hypothesis string")
+
+
+def run_decoder(model, tokens, max_length, cores, batches):
+    return caption_photos(batches, model.value, tokens, max_length, cores)
+
+
+def with_counts(rows: DataFrame) -> DataFrame:
+    """The map step: adds the n-gram counts of `hypothesis` against `references`, both normalised text."""
+    schema = f"image_id string, hypothesis string, references array<string>, {COUNTS}"
+    return rows.select("image_id", "hypothesis", "references").mapInPandas(count_batches, schema)
+
+
+def count_batches(batches):
+    for rows in batches:
+        counts = [
+            bleu_counts(hypothesis.split(), [reference.split() for reference in references])
+            for hypothesis, references in zip(rows.hypothesis, rows.references, strict=True)
+        ]
+        yield pd.concat([rows, pd.DataFrame([vars(count) for count in counts], index=rows.index)], axis=1)
+
+
+def score(rows: DataFrame) -> dict[str, float]:
+    """The reduce step: BLEU-1..4 of all rows together."""
+    sums = {
+        f"{name}{order}": F.sum(F.col(name)[order - 1]).alias(f"{name}{order}") for name in ("matches", "totals") for order in ORDERS
+    }
+    total = rows.agg(*sums.values(), F.sum("hypothesis_length").alias("h"), F.sum("reference_length").alias("r")).first()
+    matches, totals = (tuple(total[f"{name}{order}"] for order in ORDERS) for name in ("matches", "totals"))
+    return bleu_scores(BleuCounts(matches, totals, total.h, total.r))
+
+
+def constant_captions(scored: DataFrame, captions: DataFrame) -> DataFrame:
+    """The most frequent training caption for every photo."""
+    text = F.concat_ws(" ", words(F.col("text")))
+    counts = captions.where("split = 'train'").groupBy(text.alias("hypothesis")).count()
+    most_frequent = counts.orderBy(F.desc("count"), "hypothesis").first()
+    return scored.withColumn("hypothesis", F.lit(most_frequent.hypothesis if most_frequent else ""))
+
+
+def shuffled_captions(scored: DataFrame) -> DataFrame:
+    """Each photo gets another photo's caption: photos in order of a hash, each taking its neighbour's."""
+    ids = [row.image_id for row in scored.select("image_id").orderBy(F.sha2("image_id", 256)).collect()]
+    pairs = list(zip(ids, ids[1:] + ids[:1], strict=True))
+    neighbours = scored.sparkSession.createDataFrame(pairs, "image_id string, other string")
+    others = scored.select(F.col("image_id").alias("other"), "hypothesis")
+    return scored.drop("hypothesis").join(neighbours, "image_id").join(others, "other")
+
+
+def refusals(references: DataFrame, hypotheses: DataFrame, features_version: int) -> DataFrame:
+    return references.join(hypotheses, "image_id", "left_anti").select(
+        F.lit("captions and features").alias("source"),
+        F.col("image_id").alias("key"),
+        F.lit("captions_without_features").alias("reason"),
+        F.lit(f"version {features_version} of the table features has no row of the run's extractor").alias("details"),
+    )
+
+
+if __name__ == "__main__":
+    run_job(main, __doc__)

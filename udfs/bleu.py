@@ -1,0 +1,59 @@
+"""BLEU (Papineni et al., 2002) as a map and a reduce: n-gram counts a caption, summed, then the score.
+
+The counts are nltk's own (`nltk.translate.bleu_score`), and the score of the sums equals its `corpus_bleu` without
+smoothing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+ORDERS = (1, 2, 3, 4)
+
+
+@dataclass(frozen=True)
+class BleuCounts:
+    """Sums over captions: clipped n-gram matches and n-grams for n = 1..4, and the lengths of both sides in words."""
+
+    matches: tuple[int, ...]
+    totals: tuple[int, ...]
+    hypothesis_length: int
+    reference_length: int
+
+    def __add__(self, other: BleuCounts) -> BleuCounts:
+        return BleuCounts(
+            tuple(a + b for a, b in zip(self.matches, other.matches, strict=True)),
+            tuple(a + b for a, b in zip(self.totals, other.totals, strict=True)),
+            self.hypothesis_length + other.hypothesis_length,
+            self.reference_length + other.reference_length,
+        )
+
+
+def bleu_counts(hypothesis: list[str], references: list[list[str]]) -> BleuCounts:
+    """The map step: the counts of one hypothesis against its references, both as words."""
+    from nltk.translate.bleu_score import closest_ref_length, modified_precision
+
+    precisions = [modified_precision(references, hypothesis, order) for order in ORDERS]
+    return BleuCounts(
+        tuple(p.numerator for p in precisions),
+        tuple(p.denominator for p in precisions),
+        len(hypothesis),
+        closest_ref_length(references, len(hypothesis)),
+    )
+
+
+def bleu_scores(counts: BleuCounts) -> dict[str, float]:
+    """The reduce step's end: bleu1..bleu4 of summed counts, each in [0, 1].
+
+    BLEU-N = BP exp(sum_{n<=N} log p_n / N), with BP = min(1, exp(1 - r/c)) (Papineni et al., 2002, section 2.3). No
+    n-gram in common makes the score 0, where nltk says about 1e-77 and warns.
+    """
+    if not counts.hypothesis_length:
+        return {f"bleu{order}": 0.0 for order in ORDERS}
+    brevity = min(1.0, math.exp(1 - counts.reference_length / counts.hypothesis_length))
+    scores, log_sum = {}, 0.0
+    for order, match, total in zip(ORDERS, counts.matches, counts.totals, strict=True):
+        log_sum += math.log(match / total) if match else -math.inf
+        scores[f"bleu{order}"] = brevity * math.exp(log_sum / order)
+    return scores

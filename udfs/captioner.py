@@ -1,0 +1,72 @@
+"""The thesis's captioner: an LSTM over the words and a dense layer over the photo's feature, added (the "merge" model)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
+
+TRUNK_OUTPUT, LOGITS = "decoder", "logits"
+
+
+@dataclass(frozen=True)
+class CaptionerShape:
+    """Sizes of a captioner: of its vocabulary (reserved tokens included), the flat photo feature, and its layers."""
+
+    vocabulary_size: int
+    feature_size: int
+    embedding_dim: int = 256
+    lstm_units: int = 256
+    dropout: float = 0.5
+
+
+def build_captioner(shape: CaptionerShape) -> keras.Model:
+    """The captioner, from (tokens, photo) to the logits of each next word.
+
+    Inputs: tokens int32 (batch, steps), padded with 0; photo float32 (batch, feature_size).
+    Output: float32 logits (batch, steps, vocabulary_size); step t is read after tokens 0..t.
+    """
+    import keras
+    from keras import layers
+
+    tokens = keras.Input((None,), dtype="int32", name="tokens")
+    photo = keras.Input((shape.feature_size,), name="photo")
+    words = layers.Embedding(shape.vocabulary_size, shape.embedding_dim, mask_zero=True, name="embedding")(tokens)
+    words = layers.Dropout(shape.dropout, name="word_dropout")(words)
+    words = layers.LSTM(shape.lstm_units, return_sequences=True, name="lstm")(words)
+    seen = layers.Dropout(shape.dropout, name="photo_dropout")(photo)
+    seen = layers.Dense(shape.lstm_units, activation="relu", name="photo_dense")(seen)
+    seen = layers.Reshape((1, shape.lstm_units), name="photo_step")(seen)
+    both = layers.Add(name="merge")([words, seen])
+    both = layers.Dense(shape.lstm_units, activation="relu", name=TRUNK_OUTPUT)(both)
+    return keras.Model([tokens, photo], layers.Dense(shape.vocabulary_size, name=LOGITS)(both), name="captioner")
+
+
+def summed_loss(captioner: keras.Model):
+    """A function of (tokens, photo, training) to the summed loss of all next-word predictions and their number.
+
+    tokens: int32 (captions, steps + 1), padded with 0. Position t predicts token t + 1; where that is padding, nothing is
+    predicted. One pass over a caption gives the losses that one sample per (prefix, next word) would, since an LSTM's
+    state at t depends on tokens 0..t alone. Logits are computed only where a word is predicted.
+
+    Returns: (sum of cross-entropies in nats, float; correct argmax predictions, float; number of predicted words, float).
+    """
+    import keras
+    import tensorflow as tf
+
+    trunk = keras.Model(captioner.inputs, captioner.get_layer(TRUNK_OUTPUT).output)
+    head = captioner.get_layer(LOGITS)
+
+    def loss(tokens, photo, training: bool):
+        inputs, targets = tokens[:, :-1], tokens[:, 1:]
+        hidden = trunk([inputs, photo], training=training)
+        predicted = targets != 0
+        logits = head(tf.boolean_mask(hidden, predicted))
+        words = tf.boolean_mask(targets, predicted)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=words, logits=logits)
+        correct = tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32) == words, logits.dtype)
+        return tf.reduce_sum(losses), tf.reduce_sum(correct), tf.cast(tf.size(words), logits.dtype)
+
+    return loss

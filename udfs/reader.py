@@ -1,0 +1,141 @@
+"""Reads the `examples` table for training: global batches that do not depend on the number of workers.
+
+The table's shards are lanes. Batch k of a split takes the captions floor((k B + l) / L) .. floor(((k + 1) B + l) / L) of
+lane l, with B captions a batch and L lanes: B in all, by Hermite's identity. A worker reads lanes r, r + N, ... of N
+workers. The order inside a lane depends on (seed, epoch, lane) alone. Whoever starts at batch k skips whole files unread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ExampleFile:
+    """One file of a lane: its URI, the photos (rows) and the captions in it."""
+
+    uri: str
+    rows: int
+    captions: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split of the examples table: the files of each lane, and the length of a padded caption (max_length + 1)."""
+
+    lanes: tuple[tuple[ExampleFile, ...], ...]
+    width: int
+
+    def captions(self, lane: int) -> int:
+        return sum(file.captions for file in self.lanes[lane])
+
+    def steps(self, batch_size: int) -> int:
+        """Batches an epoch, the same for every worker."""
+        count = len(self.lanes)
+        # The last batch k + 1 is the first whose quota, floor(((k + 1) B + l) / L), covers the lane's captions.
+        needed = [-(-(self.captions(lane) * count - lane) // batch_size) for lane in range(count) if self.captions(lane)]
+        return max(needed, default=0)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One worker's part of a global batch: tokens int32 (captions, steps + 1), photo float32 (captions, feature size).
+
+    A worker whose lanes have nothing for the batch gets one caption of padding, which weighs nothing.
+    """
+
+    tokens: np.ndarray
+    photo: np.ndarray
+
+
+def worker_batches(
+    split: Split, batch_size: int, feature_size: int, rank: int, workers: int, epoch: int, seed: int | None, start: int = 0
+) -> Iterator[Batch]:
+    """Rank's part of the batches start, start + 1, ... of an epoch; every rank sees as many.
+
+    `seed` None keeps the order of the files, for validation.
+    """
+    count = len(split.lanes)
+    lanes = range(rank, count, workers)
+    readers = {lane: _Lane(split, lane, epoch, seed, skip=(start * batch_size + lane) // count) for lane in lanes}
+    for step in range(start, split.steps(batch_size)):
+        parts = []
+        for lane in lanes:
+            low, high = (step * batch_size + lane) // count, ((step + 1) * batch_size + lane) // count
+            parts.append(readers[lane].take(min(high, split.captions(lane)) - low))
+        yield _joined([part for part in parts if part is not None], split.width, feature_size)
+
+
+class _Lane:
+    """The captions of one lane in an epoch's order, one file in memory at a time."""
+
+    def __init__(self, split: Split, lane: int, epoch: int, seed: int | None, skip: int):
+        files = list(split.lanes[lane])
+        self.width, self.key = split.width, None if seed is None else (seed, epoch, lane)
+        if self.key:
+            files = [files[i] for i in np.random.default_rng(self.key).permutation(len(files))]
+        self.number = 0
+        while files and files[0].captions <= skip:
+            skip -= files.pop(0).captions
+            self.number += 1
+        self.files, self.skip = iter(files), skip
+        self.order = np.zeros((0, 2), "int64")
+
+    def take(self, captions: int):
+        """The next captions as (tokens, photo), fewer at a file's end joined with the next file's; None where none."""
+        parts = []
+        while captions > 0:
+            if not len(self.order):
+                self._open(next(self.files))
+            rows, self.order = self.order[:captions], self.order[captions:]
+            captions -= len(rows)
+            parts.append((self.tokens[rows[:, 0], rows[:, 1]], self.photo[rows[:, 0]]))
+        if not parts:
+            return None
+        return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+
+    def _open(self, file: ExampleFile) -> None:
+        self.photo, self.tokens, counts = read_file(file, self.width)
+        row, caption = np.nonzero(np.arange(self.tokens.shape[1])[None, :] < counts[:, None])
+        order = np.stack([row, caption], axis=1)
+        if self.key:
+            order = order[np.random.default_rng((*self.key, self.number + 1)).permutation(len(order))]
+        self.order, self.skip, self.number = order[self.skip :], 0, self.number + 1
+
+
+def read_file(file: ExampleFile, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All rows of a file, through petastorm: photo (rows, size), tokens (rows, captions, width), captions a row.
+
+    Raises RuntimeError where the file does not hold the rows that its table version says.
+    """
+    from petastorm import make_batch_reader
+
+    columns = ["feature", "token_ids", "caption_count"]
+    with make_batch_reader(
+        [file.uri], schema_fields=columns, shuffle_row_groups=False, reader_pool_type="dummy", num_epochs=1
+    ) as reader:
+        groups = list(reader)
+    photo = np.concatenate([np.stack(group.feature) for group in groups]).astype("float32", copy=False)
+    counts = np.concatenate([group.caption_count for group in groups]).astype("int64")
+    flat = [ids for group in groups for ids in group.token_ids]
+    if len(photo) != file.rows or counts.sum() != file.captions:
+        raise RuntimeError(
+            f"{file.uri}: found {len(photo)} rows with {counts.sum()} captions, expected {file.rows} with {file.captions}; "
+            "was the file changed by hand?"
+        )
+    tokens = np.zeros((len(flat), int(counts.max()), width), "int32")
+    for row, ids in enumerate(flat):
+        tokens[row, : counts[row]] = np.reshape(ids, (-1, width))
+    return photo, tokens, counts
+
+
+def _joined(parts: list, width: int, feature_size: int) -> Batch:
+    """One batch of several lanes' captions, without the columns in which all are padding."""
+    if not parts:
+        return Batch(np.zeros((1, 2), "int32"), np.zeros((1, feature_size), "float32"))
+    tokens, photo = (np.concatenate(column) for column in zip(*parts, strict=True))
+    longest = max(2, int((tokens != 0).sum(axis=1).max()))
+    return Batch(tokens[:, :longest], photo)
