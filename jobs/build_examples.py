@@ -7,7 +7,7 @@ names alone; a shard is one file, or several where it is large, each of one row 
 from __future__ import annotations
 
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.driver.extractors import fingerprint_of
@@ -82,15 +82,27 @@ def check_tokens(job: Job) -> dict:
 
 
 def join_captions(tokens: DataFrame, validation_split: str, max_length: int) -> DataFrame:
-    """One row a photo: its captions' token ids, each padded with zeros to max_length + 1, one after the other."""
+    """One row a photo: its captions' token ids, each padded with zeros to max_length + 1, one after the other.
+
+    Rows are padded to the most captions of any photo, since petastorm reads lists of one length only.
+    """
     width = max_length + 1
-    padded = F.concat("token_ids", F.array_repeat(F.lit(0), F.lit(width) - F.size("token_ids")))
+    padded = zeros_after("token_ids", F.lit(width))
     in_order = F.array_sort(F.collect_list(F.struct("caption_no", padded.alias("padded"))))["padded"]
-    return (
-        tokens.groupBy("image_id", "split")
-        .agg(F.flatten(in_order).alias("token_ids"), F.count("*").cast("int").alias("caption_count"))
-        .withColumn("wanted", F.col("split").isin("train", validation_split))
+    rows = tokens.groupBy("image_id", "split").agg(
+        F.flatten(in_order).alias("token_ids"), F.count("*").cast("int").alias("caption_count")
     )
+    most = rows.agg(F.max("caption_count")).first()[0]
+    return rows.withColumns(
+        {
+            "token_ids": zeros_after("token_ids", F.lit(most * width)),
+            "wanted": F.col("split").isin("train", validation_split),
+        }
+    )
+
+
+def zeros_after(column: str, length: Column) -> Column:
+    return F.concat(column, F.array_repeat(F.lit(0), length - F.size(column)))
 
 
 def refusals(joined: DataFrame, features_version: int) -> DataFrame:

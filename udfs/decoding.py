@@ -21,9 +21,8 @@ class Decoder:
     def __init__(self, captioner, max_length: int):
         import tensorflow as tf
 
-        self.max_length = max_length
         layer = captioner.get_layer
-        embedding, lstm, photo_dense = layer("embedding"), layer("lstm").cell, layer("photo_dense")
+        embeddings, lstm, photo_dense = layer("embedding").embeddings, layer("lstm").cell, layer("photo_dense")
         merged, head = layer(TRUNK_OUTPUT), layer(LOGITS)
         never = np.zeros(head.units, "float32")
         never[[PADDING, START, UNKNOWN]] = -np.inf
@@ -36,7 +35,7 @@ class Decoder:
             token, done = tf.fill([count], START), tf.zeros([count], tf.bool)
             words = tf.TensorArray(tf.int32, size=max_length)
             for step in tf.range(max_length):
-                output, state = lstm(embedding(token), state)
+                output, state = lstm(tf.gather(embeddings, token), state)
                 logits = head(merged(output + seen)) + never
                 token = tf.where(done, PADDING, tf.argmax(logits, axis=-1, output_type=tf.int32))
                 done = done | (token == END)

@@ -120,16 +120,13 @@ def read_file(file: ExampleFile, width: int) -> tuple[np.ndarray, np.ndarray, np
         groups = list(reader)
     photo = np.concatenate([np.stack(group.feature) for group in groups]).astype("float32", copy=False)
     counts = np.concatenate([group.caption_count for group in groups]).astype("int64")
-    flat = [ids for group in groups for ids in group.token_ids]
     if len(photo) != file.rows or counts.sum() != file.captions:
         raise RuntimeError(
             f"{file.uri}: found {len(photo)} rows with {counts.sum()} captions, expected {file.rows} with {file.captions}; "
             "was the file changed by hand?"
         )
-    tokens = np.zeros((len(flat), int(counts.max()), width), "int32")
-    for row, ids in enumerate(flat):
-        tokens[row, : counts[row]] = np.reshape(ids, (-1, width))
-    return photo, tokens, counts
+    tokens = np.concatenate([np.stack(group.token_ids) for group in groups]).astype("int32", copy=False)
+    return photo, tokens.reshape(len(photo), -1, width), counts
 
 
 def _joined(parts: list, width: int, feature_size: int) -> Batch:

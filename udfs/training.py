@@ -31,8 +31,8 @@ def train(plan: Plan, member: Member, report: Callable[[dict], None]) -> dict:
     for epoch in range(state["epoch"], plan.epochs + 1):
         started = time.monotonic()
         sums = train_epoch(plan, member, engine, epoch, report)
-        validation = validate(plan, member, engine, epoch)
-        line = epoch_metrics(epoch, sums, validation, time.monotonic() - started, plan)
+        seconds = time.monotonic() - started
+        line = epoch_metrics(plan, epoch, sums, validate(plan, member, engine, epoch), seconds)
         state = {"epoch": epoch + 1, "history": [*state["history"], line]}
         if member.is_chief:
             keep_if_best(plan, engine, state["history"])
@@ -107,8 +107,8 @@ def validate(plan: Plan, member: Member, engine: Engine, epoch: int) -> np.ndarr
     return engine.total([sums.astype("float64")])[0]
 
 
-def epoch_metrics(epoch: int, sums: np.ndarray, validation: np.ndarray, seconds: float, plan: Plan) -> dict:
-    """The line of metrics.jsonl: mean losses in nats a word, accuracy of the next word, and speed."""
+def epoch_metrics(plan: Plan, epoch: int, sums: np.ndarray, validation: np.ndarray, seconds: float) -> dict:
+    """The line of metrics.jsonl: mean losses in nats a word, accuracy of the next word, and the speed of training."""
     captions = sum(plan.train.captions(lane) for lane in range(len(plan.train.lanes)))
     return {
         "epoch": epoch,

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 import conf
+from jobs.driver.console import use_real_stderr
 from jobs.driver.session import open_session
 from jobs.driver.tables import Warehouse
 from udfs.errors import InputError
@@ -68,6 +69,7 @@ def run_job(work: Callable[[Job], Outcome], description: str) -> None:
     """Runs one job as a command and ends the process as the contract says."""
     name = Path(sys.argv[0]).stem
     arguments = _arguments(name, description)
+    use_real_stderr()
     started = time.monotonic()
     job, message, code = None, "", 0
     try:

@@ -1,0 +1,92 @@
+"""Photos a second: the extraction stage against a plain batched one-process program, on the same photos in turn."""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import pytest
+from pyspark.sql import functions as F
+
+from conf.schema import Extractor as ExtractorSettings
+from jobs.driver.corpus import photo_files
+from jobs.driver.extractors import resolve_extractor
+from jobs.extract_features import run_extractor
+from udfs.extractor import RESULT_SCHEMA, build_network, find_network
+from udfs.photos import PhotoLimits, decode_photo
+
+FLICKR8K = Path(os.environ.get("FLICKR8K", "../shared/flickr8k"))
+BATCH, ROUNDS = 32, 3
+CASES = {
+    "mobilenet_v2-float32": (ExtractorSettings(name="mobilenet_v2", weights="random:0"), 1024),
+    "vgg16-bfloat16": (ExtractorSettings(name="vgg16", weights="random:0", precision="bfloat16"), 96),
+}
+
+
+@pytest.fixture
+def photos(tmp_path):
+    if not FLICKR8K.is_dir():
+        pytest.skip(f"no photos in {FLICKR8K}; name them with FLICKR8K")
+
+    def first(count: int) -> Path:
+        folder = tmp_path / "images"
+        folder.mkdir()
+        for path in sorted((FLICKR8K / "images").iterdir())[:count]:
+            (folder / path.name).symlink_to(path.resolve())
+        return folder
+
+    return first
+
+
+def plain_program(folder: Path, extractor):
+    """Reads, decodes and predicts in batches, with all of TensorFlow's threads; returns a function that does it once."""
+    import tensorflow as tf
+
+    network, size = build_network(extractor, None)
+    _, module = find_network(extractor.name)
+    predict = tf.function(lambda x: network(module.preprocess_input(tf.cast(x, tf.float32)), training=False), reduce_retracing=True)
+    paths = sorted(folder.iterdir())
+
+    def once() -> int:
+        for start in range(0, len(paths), BATCH):
+            predict(np.stack([decode_photo(path.read_bytes(), size) for path in paths[start : start + BATCH]])).numpy()
+        return len(paths)
+
+    return once
+
+
+def extraction_stage(spark, folder: Path, extractor):
+    spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", BATCH)
+    spark.conf.set("spark.sql.files.openCostInBytes", 2**20)
+    work = partial(run_extractor, extractor, None, PhotoLimits(), BATCH, 1)
+
+    def once() -> int:
+        rows = photo_files(spark, str(folder)).withColumn("content_hash", F.lit(""))
+        features = rows.select("image_id", "content_hash", "content").mapInArrow(work, RESULT_SCHEMA)
+        return features.where(F.size("feature") > 0).count()
+
+    return once
+
+
+def seconds(action) -> tuple[float, int]:
+    started = time.monotonic()
+    count = action()
+    return time.monotonic() - started, count
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_extraction_keeps_up_with_a_plain_program(spark, photos, case):
+    settings, count = CASES[case]
+    extractor, _ = resolve_extractor(settings, "")
+    folder = photos(count)
+    ours, plain = extraction_stage(spark, folder, extractor), plain_program(folder, extractor)
+    assert ours() == plain() == count  # start-up: networks are built and compiled here
+    times = [(seconds(ours)[0], seconds(plain)[0]) for _ in range(ROUNDS)]
+    ratio = median(b / a for a, b in times)
+    rates = [count / median(column) for column in zip(*times, strict=True)]
+    print(f"\n{case}: {rates[0]:.1f} photos/s on Spark, {rates[1]:.1f} plain, ratio {ratio:.2f} (rounds: {times})")
+    assert ratio >= 0.8

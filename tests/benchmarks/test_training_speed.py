@@ -1,0 +1,76 @@
+"""Words a second: an epoch of the gang of two workers against plain Keras `fit`, same model, batch size and captions."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from conftest import Workspace
+from jobs.train import find_files
+from udfs.captioner import CaptionerShape, build_captioner
+from udfs.reader import read_file
+
+FLICKR8K = Path(os.environ.get("FLICKR8K", "../shared/flickr8k"))
+BATCH = 256
+
+
+@pytest.fixture
+def flickr8k(spark, tmp_path):
+    if not FLICKR8K.is_dir():
+        pytest.skip(f"no photos in {FLICKR8K}; name them with FLICKR8K")
+    (tmp_path / "corpus").symlink_to(FLICKR8K.resolve())
+    settings = ["extractor.name=mobilenet_v2", "extractor.weights=random:0", "extractor.layer=default",
+                "text.min_count=5", f"train.batch_size={BATCH}", "train.epochs=3"]  # fmt: skip
+    workspace = Workspace(tmp_path, settings)
+    for name in ("extract_features", "tokenize_captions", "build_examples"):
+        workspace.run(name)
+    return workspace
+
+
+class Captions(keras.utils.PyDataset):
+    """Shuffled batches, each cut to its longest caption: what a careful plain program feeds."""
+
+    def __init__(self, tokens, photo, rows):
+        super().__init__()
+        self.tokens, self.photo, self.rows = tokens, photo, rows
+        self.order = np.random.default_rng(0).permutation(len(tokens))
+
+    def __len__(self):
+        return -(-len(self.order) // BATCH)
+
+    def __getitem__(self, number):
+        chosen = self.order[number * BATCH : (number + 1) * BATCH]
+        tokens = self.tokens[chosen]
+        tokens = tokens[:, : (tokens != 0).sum(axis=1).max()]
+        targets = tokens[:, 1:]
+        return (tokens[:, :-1], self.photo[self.rows[chosen]]), targets, (targets != 0).astype("float32")
+
+
+def plain_words_per_second(workspace, shape: CaptionerShape) -> float:
+    split = find_files(workspace.table("examples").read(), 16, 35)["train"]
+    parts = [read_file(file, split.width) for lane in split.lanes for file in lane]
+    photo, tokens = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+    rows = np.repeat(np.arange(len(photo)), tokens.shape[1])
+    data = Captions(tokens.reshape(-1, split.width), photo, rows)
+    model = build_captioner(shape)
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(data, verbose=0, epochs=1)
+    started = time.monotonic()
+    model.fit(data, verbose=0, epochs=1)
+    return (data.tokens[:, 1:] != 0).sum() / (time.monotonic() - started)
+
+
+def test_an_epoch_keeps_up_with_plain_keras(flickr8k):
+    run = flickr8k.run("train").run
+    history = [json.loads(line) for line in (flickr8k.folder / "runs" / run / "metrics.jsonl").read_text().splitlines()]
+    ours = max(line["words_per_second"] for line in history[1:])
+    vocabulary = json.loads((flickr8k.folder / "runs" / run / "vocabulary.json").read_text())["tokens"]
+    plain = plain_words_per_second(flickr8k, CaptionerShape(len(vocabulary), 1280))
+    print(f"\ntraining: {ours:.0f} words/s with two workers, {plain:.0f} with Keras fit, ratio {ours / plain:.2f}")
+    assert ours / plain >= 0.8

@@ -1,0 +1,136 @@
+import shutil
+import sys
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+sys.path.insert(0, "tests/udfs")
+from test_photos import BAD_PICTURES
+
+from udfs.errors import InputError
+
+
+def features(workspace, **where) -> dict[str, np.ndarray]:
+    return {row.image_id: np.array(row.feature, "float32") for row in workspace.table("features").read().collect()}
+
+
+def few_photos(workspace, count: int = 6) -> list[str]:
+    photos = sorted((workspace.corpus / "images").iterdir())
+    for photo in photos[count:]:
+        photo.unlink()
+    return [photo.name for photo in photos[:count]]
+
+
+def test_only_new_and_changed_photos_are_computed(workspace):
+    names = few_photos(workspace)
+    first = workspace.run("extract_features")
+    assert (first.rows_in, first.written, first.unchanged) == (6, 6, 0)
+    before = features(workspace)
+    assert sorted(before) == names
+    assert {len(feature) for feature in before.values()} == {1280}
+
+    again = workspace.run("extract_features")
+    assert (again.written, again.unchanged, again.version) == (0, 6, first.version)
+
+    Image.new("RGB", (64, 64), "red").save(workspace.corpus / "images" / names[0])
+    Image.new("RGB", (64, 64), "blue").save(workspace.corpus / "images" / "new photo #1%20.jpg")
+    third = workspace.run("extract_features")
+    assert (third.rows_in, third.written, third.unchanged) == (7, 2, 5)
+    after = features(workspace)
+    assert sorted(after) == sorted([*names, "new photo #1%20.jpg"])
+    assert not np.allclose(after[names[0]], before[names[0]])
+    assert all(np.array_equal(after[name], before[name]) for name in names[1:])
+
+
+def test_another_extractor_adds_its_own_features(workspace):
+    few_photos(workspace, 2)
+    workspace.run("extract_features")
+    other = workspace.run("extract_features", "extractor.weights=random:1")
+    assert (other.written, other.unchanged) == (2, 0)
+    rows = workspace.table("features").read().collect()
+    assert len({row.extractor for row in rows}) == 2
+    assert len(rows) == 4
+
+
+def test_bad_pictures_are_quarantined_while_the_rest_goes_on(workspace):
+    names = few_photos(workspace, 3)
+    for reason, content in BAD_PICTURES.items():
+        (workspace.corpus / "images" / f"{reason}.jpg").write_bytes(content)
+    (workspace.corpus / "images" / "large.jpg").write_bytes(b"x" * 200_000)
+    outcome = workspace.run("extract_features", "corpus.max_bytes=199999")
+    assert (outcome.rows_in, outcome.written) == (3 + len(BAD_PICTURES) + 1, 3)
+    expected = {f"{reason}.jpg": reason for reason in BAD_PICTURES} | {"large.jpg": "too_many_bytes"}
+    assert workspace.reasons("extract_features") == expected
+
+    again = workspace.run("extract_features", "corpus.max_bytes=199999")
+    assert (again.written, again.unchanged, again.quarantined) == (0, 3, len(expected))
+
+    # A photo that goes bad loses its feature; one that was mended leaves the quarantine.
+    (workspace.corpus / "images" / names[0]).write_bytes(b"")
+    shutil.copy(workspace.corpus / "images" / names[1], workspace.corpus / "images" / "empty_file.jpg")
+    third = workspace.run("extract_features", "corpus.max_bytes=199999")
+    assert (third.written, third.unchanged, third.quarantined) == (1, 2, len(expected))
+    assert sorted(features(workspace)) == sorted(["empty_file.jpg", *names[1:]])
+    assert workspace.reasons("extract_features")[names[0]] == "empty_file"
+
+
+def published_vgg16(path) -> keras.Model:
+    """A VGG16 whose weights are stored as Keras publishes them: HDF5 with layer_names and weight_names attributes."""
+    keras.utils.set_random_seed(11)
+    network = keras.applications.VGG16(weights=None)
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = np.array([layer.name.encode() for layer in network.layers])
+        for layer in network.layers:
+            group = file.create_group(layer.name)
+            arrays = dict(zip((f"{layer.name}_W_1:0", f"{layer.name}_b_1:0"), layer.get_weights(), strict=False))
+            group.attrs["weight_names"] = np.array([name.encode() for name in arrays])
+            for name, array in arrays.items():
+                group[name] = array
+    return network
+
+
+def test_vgg16_fc2_equals_plain_keras(workspace, tmp_path):
+    names = few_photos(workspace, 3)
+    network = published_vgg16(tmp_path / "vgg16_weights_tf_dim_ordering_tf_kernels.h5")
+    weights = f"extractor.weights={tmp_path}/vgg16_weights_tf_dim_ordering_tf_kernels.h5"
+    overrides = ["extractor.name=vgg16", "extractor.pooling=none", weights]
+    workspace.run("extract_features", *overrides)
+
+    fc2 = keras.Model(network.input, network.get_layer("fc2").output)
+    photos = [keras.utils.load_img(workspace.corpus / "images" / name, target_size=(224, 224)) for name in names]
+    pixels = np.stack([keras.utils.img_to_array(photo) for photo in photos])
+    expected = fc2.predict(keras.applications.vgg16.preprocess_input(pixels), verbose=0)
+    found = features(workspace)
+    difference = max(np.abs(found[name] - row).max() for name, row in zip(names, expected, strict=True))
+    assert expected.shape == (3, 4096)
+    assert difference <= 1e-4 * np.abs(expected).max()
+
+    with pytest.raises(InputError, match=r"extractor\.weights.*does not fit resnet50"):
+        workspace.run("extract_features", "extractor.name=resnet50", "extractor.pooling=none", weights)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["extractor.name=vgg61"], r"extractor\.name.*vgg16"),
+        (["extractor.name=vgg16", "extractor.layer=fc9"], r"extractor\.layer.*fc"),
+        (["extractor.weights=/absent.h5"], r"extractor\.weights.*absent"),
+        (["extractor.weights=random:x"], r"extractor\.weights.*random:SEED"),
+        (["corpus.photos=absent"], r"corpus\.photos"),
+    ],
+)
+def test_an_extractor_that_cannot_be_is_refused(workspace, overrides, words):
+    few_photos(workspace, 1)
+    with pytest.raises(InputError, match=words):
+        workspace.run("extract_features", *overrides)
+
+
+def test_a_corpus_of_bad_photos_alone_is_refused(workspace):
+    few_photos(workspace, 0)
+    (workspace.corpus / "images" / "bad.jpg").write_text("no photo")
+    with pytest.raises(InputError, match="quarantine"):
+        workspace.run("extract_features")
+    assert workspace.reasons("extract_features") == {"bad.jpg": "not_an_image"}

@@ -1,0 +1,97 @@
+"""Every job, one after the other, on a drawn corpus; training runs as a real barrier stage."""
+
+import json
+
+import numpy as np
+import pytest
+from nltk.translate.bleu_score import corpus_bleu
+
+from conftest import Workspace
+from udfs.errors import InputError
+
+JOBS = ["extract_features", "tokenize_captions", "build_examples", "train", "evaluate"]
+QUICK = ["train.epochs=2", "train.batch_size=32", "model.embedding_dim=16", "model.lstm_units=16"]
+
+
+@pytest.fixture(scope="module", params=["delta", "parquet"])
+def pipeline(request, spark, drawn, tmp_path_factory):
+    """A finished pipeline: the workspace and each job's outcome."""
+    folder = tmp_path_factory.mktemp(request.param)
+    (folder / "corpus").symlink_to(drawn)
+    settings = ["extractor.name=mobilenet_v2", "extractor.weights=random:0", "extractor.layer=default",
+                f"storage.format={request.param}", "examples.shards=3", *QUICK]  # fmt: skip
+    workspace = Workspace(folder, settings)
+    return workspace, {name: workspace.run(name) for name in JOBS}
+
+
+def test_a_second_run_of_each_job_does_nothing(pipeline):
+    workspace, outcomes = pipeline
+    for name in JOBS:
+        again = workspace.run(name)
+        assert again.written == 0, name
+        assert again.unchanged == outcomes[name].written > 0, name
+        assert again.version == outcomes[name].version, name
+        assert again.metrics == outcomes[name].metrics, name
+
+
+def test_examples_are_dealt_evenly(pipeline):
+    workspace, _ = pipeline
+    rows = workspace.table("examples").read().collect()
+    for split, photos in (("train", 32), ("dev", 4)):
+        counts = np.bincount([row.shard for row in rows if row.split == split])
+        assert counts.sum() == photos
+        assert counts.max() - counts.min() <= 1
+    assert {row.caption_count for row in rows} == {5}
+    assert {len(row.token_ids) for row in rows} == {5 * 25}
+
+
+def test_the_run_folder_is_complete(pipeline):
+    workspace, outcomes = pipeline
+    folder = workspace.folder / "runs" / outcomes["train"].run
+    history = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in history] == [1, 2]
+    assert history[1]["loss"] < history[0]["loss"]
+    vocabulary = json.loads((folder / "vocabulary.json").read_text())
+    assert len(vocabulary["tokens"]) == outcomes["tokenize_captions"].metrics["vocabulary_size"]
+    assert (folder / "model.keras").exists()
+    assert "lstm_units: 16" in (folder / "config.yaml").read_text()
+    (row,) = workspace.table("runs").read().collect()
+    assert (row.run_id, row.status, row.promoted) == (outcomes["train"].run, "trained", False)
+    assert row.metrics["val_loss"] == pytest.approx(min(line["val_loss"] for line in history))
+
+
+def test_scores_equal_nltk_on_the_stored_captions(pipeline):
+    workspace, outcomes = pipeline
+    rows = workspace.table("predictions").read().collect()
+    assert len(rows) == outcomes["evaluate"].written == 4
+    assert all(len(row.references) == 5 for row in rows)
+    metrics = outcomes["evaluate"].metrics
+    references = [[reference.split() for reference in row.references] for row in rows]
+    expected = corpus_bleu(references, [row.hypothesis.split() for row in rows], weights=(1,))
+    assert metrics["bleu1"] == pytest.approx(expected, abs=1e-9)
+    assert set(metrics["baselines"]) == {"most_frequent_caption", "shuffled_photos"}
+    assert all(0 <= metrics["baselines"][name]["bleu4"] <= 1 for name in metrics["baselines"])
+
+
+@pytest.mark.parametrize(
+    ("job", "overrides", "words"),
+    [
+        ("build_examples", ["extractor.weights=random:5"], r"table features.*extract_features"),
+        ("build_examples", ["text.min_count=3"], r"text\.min_count.*tokenize_captions"),
+        ("train", ["extractor.weights=random:5"], r"table examples.*extractor.*build_examples"),
+        ("train", ["train.workers=9"], r"train\.workers.*slots"),
+        ("train", ["run.id=../elsewhere"], r"run\.id"),
+        ("evaluate", ["evaluate.split=tets"], r"evaluate\.split.*dev, test, train"),
+        ("evaluate", ["run.id=absent"], r"run\.id.*train\.py"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(pipeline, job, overrides, words):
+    workspace, _ = pipeline
+    with pytest.raises(InputError, match=words):
+        workspace.run(job, *overrides)
+
+
+def test_a_run_is_not_resumed_with_another_configuration(pipeline):
+    workspace, outcomes = pipeline
+    with pytest.raises(InputError, match=r"train\.epochs was 2 and is 3"):
+        workspace.run("train", f"run.id={outcomes['train'].run}", "train.epochs=3")

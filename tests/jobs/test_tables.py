@@ -1,0 +1,118 @@
+import pytest
+
+from jobs.driver import parquet_table
+from jobs.driver.storage import Storage
+from jobs.driver.tables import Warehouse
+from udfs.errors import InputError
+
+
+@pytest.fixture(params=["delta", "parquet"])
+def table(request, spark, tmp_path):
+    return Warehouse(spark, str(tmp_path / "warehouse"), request.param).table("animals")
+
+
+def rows(spark, *pairs):
+    return spark.createDataFrame(list(pairs), "name string, legs int")
+
+
+def content(frame):
+    return sorted((row.name, row.legs) for row in frame.collect())
+
+
+def test_versions_stay_readable(spark, table):
+    assert table.version() is None
+    assert table.provenance() == {}
+    first = table.replace(rows(spark, ("dog", 4)), {"from": "a"})
+    second = table.replace(rows(spark, ("bird", 2), ("ant", 6)), {"from": "b"})
+    assert second > first
+    assert table.version() == second
+    assert table.provenance() == {"from": "b"}
+    assert content(table.read()) == [("ant", 6), ("bird", 2)]
+    assert content(table.read(first)) == [("dog", 4)]
+
+
+def test_replace_where_leaves_the_others(spark, table):
+    table.replace(rows(spark, ("dog", 4), ("cat", 4), ("bird", 2)), {}, partition_by=["legs"])
+    table.replace(rows(spark, ("cow", 4)), {}, where="legs = 4", partition_by=["legs"])
+    assert content(table.read()) == [("bird", 2), ("cow", 4)]
+
+
+def test_upsert_replaces_adds_and_deletes(spark, table):
+    table.replace(rows(spark, ("dog", 3), ("cat", 4), ("snake", 1)), {})
+    table.upsert(rows(spark, ("dog", 4), ("ant", 6), ("snake", None), ("ghost", None)), ["name"], {"n": 2}, "legs")
+    assert content(table.read()) == [("ant", 6), ("cat", 4), ("dog", 4)]
+    assert table.provenance() == {"n": 2}
+
+
+def test_upsert_makes_the_table(spark, table):
+    table.upsert(rows(spark, ("dog", 4), ("ghost", None)), ["name"], {}, "legs")
+    assert content(table.read()) == [("dog", 4)]
+
+
+def test_a_failed_write_leaves_the_table(spark, table):
+    table.replace(rows(spark, ("dog", 4)), {"from": "a"})
+    broken = rows(spark, ("cat", 4)).selectExpr("name", "cast(raise_error('broken') as int) legs")
+    with pytest.raises(Exception, match="broken"):
+        table.replace(broken, {"from": "b"})
+    assert content(table.read()) == [("dog", 4)]
+    assert table.provenance() == {"from": "a"}
+
+
+def test_a_parquet_commit_that_died_before_its_last_step_is_completed(spark, tmp_path, monkeypatch):
+    table = Warehouse(spark, str(tmp_path), "parquet").table("animals")
+    table.replace(rows(spark, ("dog", 4)), {})
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "replace_text", lambda *_: (_ for _ in ()).throw(OSError("killed")))
+        with pytest.raises(OSError, match="killed"):
+            table.replace(rows(spark, ("cat", 4)), {})
+    assert content(table.read()) == [("dog", 4)]
+    table.upsert(rows(spark, ("ant", 6)), ["name"], {}, "legs")
+    assert content(table.read()) == [("ant", 6), ("cat", 4)]
+    assert table.version() == 3
+
+
+def test_of_two_parquet_writers_the_second_builds_on_the_first(spark, tmp_path):
+    table = Warehouse(spark, str(tmp_path), "parquet").table("animals")
+    other = parquet_table.ParquetStore(spark, table.path)
+    table.replace(rows(spark, ("dog", 4)), {})
+    completed, calls = table._completed_version, []
+
+    def overtaken():
+        base = completed()
+        if not calls:
+            other.upsert(rows(spark, ("cat", 4)), ["name"], {}, "legs")
+        calls.append(base)
+        return base
+
+    table._completed_version = overtaken
+    table.upsert(rows(spark, ("ant", 6)), ["name"], {}, "legs")
+    assert calls == [1, 2]
+    assert content(table.read()) == [("ant", 6), ("cat", 4), ("dog", 4)]
+
+
+def test_a_warehouse_that_cannot_be_written_is_refused(spark, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"paths\.warehouse"):
+        Warehouse(spark, str(tmp_path / "file" / "warehouse"), "delta")
+
+
+def test_a_schema_holds_delta_tables(spark):
+    with pytest.raises(InputError, match=r"storage\.format"):
+        Warehouse(spark, "main.captioner", "parquet")
+
+
+def test_tables_in_a_schema(spark, tmp_path):
+    spark.sql(f"CREATE DATABASE animals_test LOCATION '{tmp_path}'")
+    try:
+        table = Warehouse(spark, "spark_catalog.animals_test", "delta").table("animals")
+        table.replace(rows(spark, ("dog", 3)), {})
+        table.upsert(rows(spark, ("dog", 4), ("ant", 6)), ["name"], {"n": 1}, "legs")
+        assert content(table.read()) == [("ant", 6), ("dog", 4)]
+        assert (table.version(), table.provenance()) == (1, {"n": 1})
+    finally:
+        spark.sql("DROP DATABASE animals_test CASCADE")
+
+
+def test_a_missing_table_names_the_job_that_makes_it(spark, tmp_path):
+    with pytest.raises(InputError, match=r"jobs/extract_features\.py"):
+        Warehouse(spark, str(tmp_path), "parquet").require("features", "extract_features")

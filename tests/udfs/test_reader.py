@@ -1,0 +1,108 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from udfs.reader import ExampleFile, Split, read_file, worker_batches
+
+WIDTH, SIZE = 6, 3
+
+
+def write_split(folder, rows_of_files: list[list[int]], seed: int = 0) -> Split:
+    """Lanes of files with so many rows, of 1 to 5 captions; each caption's second token numbers it."""
+    random, number, lanes = np.random.default_rng(seed), 10, []
+    for lane, files in enumerate(rows_of_files):
+        found = []
+        for part, rows in enumerate(files):
+            counts = random.integers(1, 6, rows)
+            tokens, photo = [], []
+            for count in counts:
+                captions = np.zeros((5, WIDTH), "int32")
+                for caption in captions[:count]:
+                    length = random.integers(2, WIDTH)
+                    caption[: length + 1] = [1, number, *[4] * (length - 2), 2]
+                    number += 1
+                tokens.append(captions.ravel())
+                photo.append(np.full(SIZE, captions[0, 1], "float32"))
+            path = folder / f"{lane}-{part}.parquet"
+            columns = {
+                "feature": pa.array(photo, pa.list_(pa.float32())),
+                "token_ids": pa.array(tokens, pa.list_(pa.int32())),
+                "caption_count": pa.array(counts, pa.int32()),
+            }
+            pq.write_table(pa.table(columns), path)
+            found.append(ExampleFile(path.as_uri(), rows, int(counts.sum())))
+        lanes.append(tuple(found))
+    return Split(tuple(lanes), WIDTH)
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory) -> Split:
+    return write_split(tmp_path_factory.mktemp("examples"), [[4, 3], [7], [5, 2], [7], [6]])
+
+
+def batches_of(split, batch_size, workers, epoch=1, seed=0, start=0) -> list[list[list[int]]]:
+    """[step][worker] -> the numbers of the captions that the worker read."""
+    read = [
+        [[int(n) for n in batch.tokens[:, 1] if n] for batch in worker_batches(split, batch_size, SIZE, r, workers, epoch, seed, start)]
+        for r in range(workers)
+    ]
+    return list(map(list, zip(*read, strict=True)))
+
+
+def total(split) -> int:
+    return sum(split.captions(lane) for lane in range(len(split.lanes)))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("batch_size", [1, 3, 8, 17, 1000])
+def test_each_caption_is_read_once_an_epoch(split, batch_size, workers):
+    read = [number for step in batches_of(split, batch_size, workers) for part in step for number in part]
+    assert len(read) == len(set(read)) == total(split)
+
+
+@pytest.mark.parametrize("batch_size", [3, 8])
+def test_global_batches_do_not_depend_on_the_workers(split, batch_size):
+    alone = [sorted(step[0]) for step in batches_of(split, batch_size, 1)]
+    for workers in (2, 3, 5):
+        assert [sorted(sum(step, [])) for step in batches_of(split, batch_size, workers)] == alone
+
+
+def test_batches_are_full_while_every_lane_has_captions(split):
+    sizes = [sum(map(len, step)) for step in batches_of(split, 8, 2)]
+    shortest = min(split.captions(lane) for lane in range(len(split.lanes)))
+    whole = shortest * len(split.lanes) // 8
+    assert sizes[:whole] == [8] * whole
+
+
+def test_order_changes_with_epoch_and_seed_only(split):
+    assert batches_of(split, 8, 2) == batches_of(split, 8, 2)
+    assert batches_of(split, 8, 2) != batches_of(split, 8, 2, epoch=2)
+    assert batches_of(split, 8, 2) != batches_of(split, 8, 2, seed=1)
+
+
+@pytest.mark.parametrize("start", [1, 5, 9])
+def test_starting_later_equals_having_read_so_far(split, start):
+    assert batches_of(split, 8, 2, start=start) == batches_of(split, 8, 2)[start:]
+
+
+def test_starting_later_leaves_earlier_files_unread(split, tmp_path):
+    copy = write_split(tmp_path, [[4, 4, 4]])
+    complete = batches_of(copy, 4, 1, seed=None)
+    first = copy.lanes[0][0]
+    (tmp_path / "0-0.parquet").unlink()
+    start = first.captions // 4 + 1
+    assert batches_of(copy, 4, 1, seed=None, start=start) == complete[start:]
+
+
+def test_a_photo_comes_with_its_captions(split):
+    for batch in worker_batches(split, 8, SIZE, 0, 1, 1, 0):
+        distance = batch.tokens[:, 1] - batch.photo[:, 0]
+        assert ((distance >= 0) & (distance < 5)).all()
+        assert (batch.tokens != 0).sum(axis=1).max() == batch.tokens.shape[1]
+
+
+def test_a_file_with_other_rows_than_its_version_is_refused(split):
+    file = split.lanes[0][0]
+    with pytest.raises(RuntimeError, match="expected 5 with"):
+        read_file(ExampleFile(file.uri, 5, file.captions), WIDTH)
