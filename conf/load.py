@@ -81,7 +81,9 @@ def _put(config: DictConfig, key: str, value: Any) -> None:
         nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.3) or ["train.epochs"]
         raise ConfigError(f"{key}: unknown key; the nearest known one is {nearest[0]}; --help lists them all")
     if value is None:
-        raise ConfigError(f"{key}: found nothing, expected a value such as {known[key].default!r}; give one or drop the key")
+        raise ConfigError(
+            f"{key}: found nothing, expected a value such as {known[key].default!r}; give one or drop the key"
+        )
     try:
         OmegaConf.update(config, key, value)
     except OmegaConfBaseException as error:

@@ -92,7 +92,9 @@ class Train:
     optimizer: str = setting("adam", "Keras optimizer", choices=OPTIMIZERS)
     clip_norm: float = setting(0.0, "clip the global norm of the reduced gradient; 0 does not clip", low=0.0)
     seed: int = setting(0, "seed of initial weights, order and dropout", low=0)
-    validation_split: str = setting("dev", "split that chooses the best epoch; made from train where the corpus has none")
+    validation_split: str = setting(
+        "dev", "split that chooses the best epoch; made from train where the corpus has none"
+    )
     validation_share: float = setting(0.1, "share of the training photos for a made split", low=0.001, high=0.9)
     keep_checkpoints: int = setting(2, "newest checkpoints kept in the run folder", low=1)
     max_restarts: int = setting(3, "times the gang is started again after a lost worker", low=0)

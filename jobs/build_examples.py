@@ -36,7 +36,9 @@ def main(job: Job) -> Outcome:
     }  # fmt: skip
     last = examples.provenance()
     if last.get("made_from") == made_from:
-        return Outcome("examples", None, examples.version(), last["rows_in"], 0, last["rows"], last["quarantined"], last["metrics"])
+        return Outcome(
+            "examples", None, examples.version(), last["rows_in"], 0, last["rows"], last["quarantined"], last["metrics"]
+        )
 
     features = features.where(F.col("extractor") == extractor)
     if features.isEmpty():
@@ -132,7 +134,9 @@ def check_counts(counts: dict[str, int], settings) -> None:
     for split in ("train", settings.train.validation_split):
         if not counts.get(split):
             key = "corpus.root" if split == "train" else "train.validation_split"
-            raise InputError(f"{key}: no photo of the split {split!r} has both a feature and captions; the table quarantine says why")
+            raise InputError(
+                f"{key}: no photo of the split {split!r} has both a feature and captions; the table quarantine says why"
+            )
 
 
 if __name__ == "__main__":

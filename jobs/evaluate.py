@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import pandas as pd
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -16,11 +15,12 @@ from jobs.driver.job import Job, Outcome, run_job
 from jobs.driver.quarantine import quarantine
 from jobs.driver.runs import latest_run, read_json, run_folder, write_json
 from udfs import files
-from udfs.bleu import ORDERS, BleuCounts, bleu_counts, bleu_scores
+from udfs.bleu import ORDERS, BleuCounts, bleu_scores, count_batches
 from udfs.decoding import caption_photos
 from udfs.errors import InputError
 from udfs.text import words
 
+SHUFFLES = 5  # one shuffle of a small split is a matter of luck
 COUNTS = "matches array<bigint>, totals array<bigint>, hypothesis_length bigint, reference_length bigint"
 
 
@@ -30,7 +30,9 @@ def main(job: Job) -> Outcome:
     folder, split = run_folder(settings, run_id), settings.evaluate.split
     run = read_json(f"{folder}/run.json")
     if run is None or not files.exists(f"{folder}/model.keras"):
-        raise InputError(f"run.id: no trained model in {folder}; run jobs/train.py first, or give the id of a finished run")
+        raise InputError(
+            f"run.id: no trained model in {folder}; run jobs/train.py first, or give the id of a finished run"
+        )
     captions, captions_version = job.warehouse.pinned("captions", "tokenize_captions")
     features, features_version = job.warehouse.pinned("features", "extract_features")
     made_from = {
@@ -40,13 +42,24 @@ def main(job: Job) -> Outcome:
     last = read_json(f"{folder}/evaluate-{split}.json") or {}
     table = job.warehouse.table("predictions")
     if last.get("made_from") == made_from:
-        return Outcome("predictions", run_id, last["version"], last["photos"], 0, last["scored"], last["quarantined"], last["metrics"])
+        return Outcome(
+            "predictions",
+            run_id,
+            last["version"],
+            last["photos"],
+            0,
+            last["scored"],
+            last["quarantined"],
+            last["metrics"],
+        )
 
     references = split_references(captions, split).persist(StorageLevel.MEMORY_AND_DISK)
     photos = references.count()
     if not photos:
         known = sorted(row.split for row in captions.select("split").distinct().collect())
-        raise InputError(f"evaluate.split: no captions of the split {split!r}, expected one of {', '.join(known)}; change it")
+        raise InputError(
+            f"evaluate.split: no captions of the split {split!r}, expected one of {', '.join(known)}; change it"
+        )
     features = features.where(F.col("extractor") == run["extractor"]).join(references.select("image_id"), "image_id")
     hypotheses = generate(job, features, folder).persist(StorageLevel.MEMORY_AND_DISK)
     scored = hypotheses.join(references, "image_id")
@@ -87,14 +100,10 @@ def generate(job: Job, features: DataFrame, folder: str) -> DataFrame:
     job.spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", job.settings.evaluate.batch_size)
     cores = int(job.spark.conf.get("spark.task.cpus", "1"))
     model = job.spark.sparkContext.broadcast(files.read_bytes(f"{folder}/model.keras"))
-    work = partial(run_decoder, model, vocabulary["tokens"], vocabulary["max_length"], cores)
+    work = partial(caption_photos, model, vocabulary["tokens"], vocabulary["max_length"], cores)
     slots = job.spark.sparkContext.defaultParallelism
     rows = features.select("image_id", "feature").repartition(slots, "image_id")
     return rows.mapInArrow(work, "image_id string, hypothesis string")
-
-
-def run_decoder(model, tokens, max_length, cores, batches):
-    return caption_photos(batches, model.value, tokens, max_length, cores)
 
 
 def with_counts(rows: DataFrame) -> DataFrame:
@@ -103,21 +112,16 @@ def with_counts(rows: DataFrame) -> DataFrame:
     return rows.select("image_id", "hypothesis", "references").mapInPandas(count_batches, schema)
 
 
-def count_batches(batches):
-    for rows in batches:
-        counts = [
-            bleu_counts(hypothesis.split(), [reference.split() for reference in references])
-            for hypothesis, references in zip(rows.hypothesis, rows.references, strict=True)
-        ]
-        yield pd.concat([rows, pd.DataFrame([vars(count) for count in counts], index=rows.index)], axis=1)
-
-
 def score(rows: DataFrame) -> dict[str, float]:
     """The reduce step: BLEU-1..4 of all rows together."""
     sums = {
-        f"{name}{order}": F.sum(F.col(name)[order - 1]).alias(f"{name}{order}") for name in ("matches", "totals") for order in ORDERS
+        f"{name}{order}": F.sum(F.col(name)[order - 1]).alias(f"{name}{order}")
+        for name in ("matches", "totals")
+        for order in ORDERS
     }
-    total = rows.agg(*sums.values(), F.sum("hypothesis_length").alias("h"), F.sum("reference_length").alias("r")).first()
+    total = rows.agg(
+        *sums.values(), F.sum("hypothesis_length").alias("h"), F.sum("reference_length").alias("r")
+    ).first()
     matches, totals = (tuple(total[f"{name}{order}"] for order in ORDERS) for name in ("matches", "totals"))
     return bleu_scores(BleuCounts(matches, totals, total.h, total.r))
 
@@ -131,9 +135,10 @@ def constant_captions(scored: DataFrame, captions: DataFrame) -> DataFrame:
 
 
 def shuffled_captions(scored: DataFrame) -> DataFrame:
-    """Each photo gets another photo's caption: photos in order of a hash, each taking its neighbour's."""
+    """Each photo gets the captions of SHUFFLES others: the photos in order of a hash, each taking its next neighbours'."""
     ids = [row.image_id for row in scored.select("image_id").orderBy(F.sha2("image_id", 256)).collect()]
-    pairs = list(zip(ids, ids[1:] + ids[:1], strict=True))
+    distances = range(1, max(2, min(SHUFFLES + 1, len(ids))))
+    pairs = [(image_id, ids[(place + far) % len(ids)]) for far in distances for place, image_id in enumerate(ids)]
     neighbours = scored.sparkSession.createDataFrame(pairs, "image_id string, other string")
     others = scored.select(F.col("image_id").alias("other"), "hypothesis")
     return scored.drop("hypothesis").join(neighbours, "image_id").join(others, "other")

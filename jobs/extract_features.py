@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.driver.corpus import empty_photo_files, find_photos, photo_files
-from jobs.driver.extractors import local_weights, probe, resolve_extractor, ship_weights
+from jobs.driver.extractors import probe, resolve_extractor, ship_weights
 from jobs.driver.job import Job, Outcome, run_job
 from jobs.driver.quarantine import quarantine
 from udfs.errors import InputError
@@ -85,7 +85,7 @@ def compute(job: Job, folder: str, new: DataFrame, to_do: int, extractor: Extrac
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", settings.extractor.batch_size)
     rows = photo_files(spark, folder).join(F.broadcast(new.select("image_id", "content_hash")), "image_id")
     limits = PhotoLimits(settings.corpus.max_pixels, settings.corpus.min_side, settings.corpus.convert)
-    work = partial(run_extractor, extractor, weights, limits, settings.extractor.batch_size, cores)
+    work = partial(extract, extractor, weights, limits, settings.extractor.batch_size, cores)
     return rows.select("image_id", "content_hash", "content").mapInArrow(work, RESULT_SCHEMA)
 
 
@@ -96,10 +96,6 @@ def refusals(job: Job, folder: str, unread: DataFrame, computed: DataFrame) -> D
     columns = [F.lit(folder).alias("source"), F.col("image_id").alias("key"), "reason", "details"]
     skipped = unread.withColumns({"reason": reason, "details": details}).select(columns)
     return skipped.unionByName(computed.where("feature IS NULL").select(columns))
-
-
-def run_extractor(extractor, weights, limits, batch_size, cores, batches):
-    return extract(batches, extractor, local_weights(weights), limits, batch_size, cores)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,9 @@ def main(job: Job) -> Outcome:
     vocabulary = build_vocabulary(accepted, job.settings.text.min_count).persist(StorageLevel.MEMORY_AND_DISK)
     ordered = [row.token for row in vocabulary.orderBy("token_id").collect()]
     fingerprint = vocabulary_fingerprint(ordered, job.settings.text.max_length, job.settings.text.letters_only)
-    tokens = tokenize(accepted, vocabulary, job.settings.text.max_length, fingerprint).persist(StorageLevel.MEMORY_AND_DISK)
+    tokens = tokenize(accepted, vocabulary, job.settings.text.max_length, fingerprint).persist(
+        StorageLevel.MEMORY_AND_DISK
+    )
 
     unchanged = rows_in_common(tokens, tables["tokens"])
     note = {
@@ -139,7 +141,11 @@ def with_split(job: Job, captions: DataFrame, corpus: Corpus) -> DataFrame:
     else:
         by_hash = F.when(share < 0.8, "train").when(share < 0.9, "dev").otherwise("test")
         captions = captions.withColumn("splits", F.array(F.coalesce("file_split", by_hash)))
-        there = {split_of_file(path) for path in corpus.captions} if all(map(split_of_file, corpus.captions)) else {"train", "dev", "test"}
+        there = (
+            {split_of_file(path) for path in corpus.captions}
+            if all(map(split_of_file, corpus.captions))
+            else {"train", "dev", "test"}
+        )
     captions = captions.withColumn("split", F.try_element_at("splits", F.lit(1)))
     if settings.validation_split not in there:
         print(
@@ -147,7 +153,9 @@ def with_split(job: Job, captions: DataFrame, corpus: Corpus) -> DataFrame:
             f"{settings.validation_share:.0%} of the training photos become it",
             file=sys.stderr,
         )
-        chosen = (F.col("split") == "train") & (hash_share(F.concat(F.lit("validation "), "image_id")) < settings.validation_share)
+        chosen = (F.col("split") == "train") & (
+            hash_share(F.concat(F.lit("validation "), "image_id")) < settings.validation_share
+        )
         captions = captions.withColumn("split", F.when(chosen, settings.validation_split).otherwise(F.col("split")))
     return captions
 

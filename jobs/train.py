@@ -52,7 +52,9 @@ def main(job: Job) -> Outcome:
         )
     config = OmegaConf.to_yaml(OmegaConf.structured(settings))
     prepare_folder(job, folder, config, wanted, note)
-    job.say(f"run {run_id}: {settings.train.workers} workers, {trained_on} photos, {settings.train.epochs} epochs, {folder}")
+    job.say(
+        f"run {run_id}: {settings.train.workers} workers, {trained_on} photos, {settings.train.epochs} epochs, {folder}"
+    )
     record_run(job, run_id, config, versions, {}, "running")
     view = TrainingView(settings.train.epochs)
     metrics = run_gang(job.spark, plan, settings.train.workers, settings.train.max_restarts, view, job.say)[0]
@@ -80,7 +82,9 @@ def check_examples(job: Job, note: dict) -> None:
 
 
 def require_same(found: dict, wanted: dict, run_id: str) -> None:
-    differing = [f"{key} was {found.get(key)!r} and is {wanted.get(key)!r}" for key in wanted if found.get(key) != wanted[key]]
+    differing = [
+        f"{key} was {found.get(key)!r} and is {wanted.get(key)!r}" for key in wanted if found.get(key) != wanted[key]
+    ]
     if differing:
         raise InputError(
             f"run.id: the run {run_id} was started otherwise: {'; '.join(differing)}; choose another run.id, or leave it to auto"
@@ -129,7 +133,9 @@ def prepare_folder(job: Job, folder: str, config: str, wanted: dict, note: dict)
             {"identity": wanted, "extractor": note["made_from"]["extractor"], "train": asdict(job.settings.train)},
         )
     except OSError as error:
-        raise InputError(f"paths.runs: cannot write to {folder} ({error}); make it writable or set paths.runs") from error
+        raise InputError(
+            f"paths.runs: cannot write to {folder} ({error}); make it writable or set paths.runs"
+        ) from error
 
 
 if __name__ == "__main__":

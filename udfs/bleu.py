@@ -7,7 +7,10 @@ smoothing.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+import pandas as pd
 
 ORDERS = (1, 2, 3, 4)
 
@@ -41,6 +44,16 @@ def bleu_counts(hypothesis: list[str], references: list[list[str]]) -> BleuCount
         len(hypothesis),
         closest_ref_length(references, len(hypothesis)),
     )
+
+
+def count_batches(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Adds the counts of `hypothesis` against `references`, normalised text both, to batches of rows."""
+    for rows in batches:
+        counts = [
+            bleu_counts(hypothesis.split(), [reference.split() for reference in references])
+            for hypothesis, references in zip(rows.hypothesis, rows.references, strict=True)
+        ]
+        yield pd.concat([rows, pd.DataFrame([vars(count) for count in counts], index=rows.index)], axis=1)
 
 
 def bleu_scores(counts: BleuCounts) -> dict[str, float]:

@@ -70,10 +70,13 @@ def load_captioner(model: bytes):
 
 
 def caption_photos(
-    batches: Iterator[pa.RecordBatch], model: bytes, tokens: list[str], max_length: int, task_cores: int
+    model, tokens: list[str], max_length: int, task_cores: int, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """Maps rows (image_id, feature) to (image_id, hypothesis): the words of a caption, joined by spaces."""
-    decoder = _decoder(model, max_length, task_cores)
+    """Maps rows (image_id, feature) to (image_id, hypothesis): the words of a caption, joined by spaces.
+
+    model: a Spark broadcast of the bytes of model.keras. tokens: the vocabulary in order of token_id.
+    """
+    decoder = _decoder(model.value, max_length, task_cores)
     for batch in batches:
         if not batch.num_rows:
             continue

@@ -33,6 +33,10 @@ USUAL_LAYERS = {
 }
 
 
+RESULT_SCHEMA = "image_id string, content_hash string, feature array<float>, feature_shape array<int>, reason string, details string"
+PROBE_SCHEMA = "shape array<int>, problem string"
+
+
 @dataclass(frozen=True)
 class Extractor:
     """Which features are computed. Everything here changes them, so everything here is in the fingerprint.
@@ -70,7 +74,9 @@ def find_network(name: str):
     spelled = networks.get(name.replace("_", "").lower())
     if spelled is None:
         nearest = difflib.get_close_matches(name.lower(), networks, n=1, cutoff=0.0)[0]
-        raise InputError(f"extractor.name: found {name!r}, expected a network of keras.applications; nearest: {nearest}")
+        raise InputError(
+            f"extractor.name: found {name!r}, expected a network of keras.applications; nearest: {nearest}"
+        )
     builder = getattr(keras.applications, spelled)
     for module in (item for item in vars(keras.applications).values() if inspect.ismodule(item)):
         if getattr(module, spelled, None) is builder and hasattr(module, "preprocess_input"):
@@ -153,26 +159,49 @@ def _loaded(extractor: Extractor, weights_file: str | None, task_cores: int):
     return predict, size, list(network.output_shape[1:])
 
 
-def feature_shape(extractor: Extractor, weights_file: str | None, task_cores: int) -> list[int]:
-    """The shape of one photo's feature. Raises InputError as build_network does."""
-    return _loaded(extractor, weights_file, task_cores)[2]
+def probe(
+    extractor: Extractor, weights_name: str | None, task_cores: int, batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Maps anything to one row (shape, problem): a feature's shape, or why the network cannot be built.
+
+    The Python worker that runs it keeps the network for the photos to come.
+    """
+    shape, problem = None, None
+    for _ in batches:
+        try:
+            _, _, shape = _loaded(extractor, local_weights(weights_name), task_cores)
+        except InputError as error:
+            problem = str(error)
+    columns = [pa.array([shape], pa.list_(pa.int32())), pa.array([problem], pa.string())]
+    yield pa.RecordBatch.from_arrays(columns, names=["shape", "problem"])
 
 
 def extract(
-    batches: Iterator[pa.RecordBatch], extractor: Extractor, weights_file: str | None, limits: PhotoLimits,
-    batch_size: int, task_cores: int,
+    extractor: Extractor,
+    weights_name: str | None,
+    limits: PhotoLimits,
+    batch_size: int,
+    task_cores: int,
+    batches: Iterator[pa.RecordBatch],
 ) -> Iterator[pa.RecordBatch]:
-    """Maps rows (image_id, content_hash, content) to (image_id, content_hash, feature, feature_shape, reason, details).
+    """Maps rows (image_id, content_hash, content) to RESULT_SCHEMA.
 
     A photo that is refused has a null feature and a reason. The network is loaded once a Python worker.
     """
-    predict, size, shape = _loaded(extractor, weights_file, task_cores)
+    predict, size, shape = _loaded(extractor, local_weights(weights_name), task_cores)
     for batch in batches:
         for start in range(0, batch.num_rows, batch_size):
             part = batch.slice(start, batch_size)
             photos, refusals = _decode_all(part.column("content"), size, limits)
             features = predict(np.stack(photos)).numpy() if photos else np.zeros((0, *shape), "float32")
             yield _result(part, features.reshape(len(photos), math.prod(shape)), shape, refusals)
+
+
+def local_weights(name: str | None) -> str | None:
+    """The path of a weights file that the driver sent with `SparkContext.addFile`."""
+    from pyspark import SparkFiles
+
+    return None if name is None else SparkFiles.get(name)
 
 
 def _decode_all(contents, size, limits) -> tuple[list[np.ndarray], list[PhotoRefused | None]]:
@@ -199,11 +228,6 @@ def _result(part: pa.RecordBatch, features: np.ndarray, shape: list[int], refusa
         "details": pa.array([refused and refused.details for refused in refusals], pa.string()),
     }
     return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
-
-
-RESULT_SCHEMA = (
-    "image_id string, content_hash string, feature array<float>, feature_shape array<int>, reason string, details string"
-)
 
 
 def _brief(error: Exception) -> str:

@@ -36,7 +36,9 @@ class Split:
         """Batches an epoch, the same for every worker."""
         count = len(self.lanes)
         # The last batch k + 1 is the first whose quota, floor(((k + 1) B + l) / L), covers the lane's captions.
-        needed = [-(-(self.captions(lane) * count - lane) // batch_size) for lane in range(count) if self.captions(lane)]
+        needed = [
+            -(-(self.captions(lane) * count - lane) // batch_size) for lane in range(count) if self.captions(lane)
+        ]
         return max(needed, default=0)
 
 
@@ -52,7 +54,14 @@ class Batch:
 
 
 def worker_batches(
-    split: Split, batch_size: int, feature_size: int, rank: int, workers: int, epoch: int, seed: int | None, start: int = 0
+    split: Split,
+    batch_size: int,
+    feature_size: int,
+    rank: int,
+    workers: int,
+    epoch: int,
+    seed: int | None,
+    start: int = 0,
 ) -> Iterator[Batch]:
     """Rank's part of the batches start, start + 1, ... of an epoch; every rank sees as many.
 

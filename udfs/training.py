@@ -36,14 +36,26 @@ def train(plan: Plan, member: Member, report: Callable[[dict], None]) -> dict:
         state = {"epoch": epoch + 1, "history": [*state["history"], line]}
         if member.is_chief:
             keep_if_best(plan, engine, state["history"])
-            files.write_text(f"{plan.run_folder}/metrics.jsonl", "".join(json.dumps(past) + "\n" for past in state["history"]))
-            checkpoint.save(checkpoints(plan), epoch * plan.train.steps(plan.batch_size), engine.snapshot(), state, plan.keep_checkpoints)
+            files.write_text(
+                f"{plan.run_folder}/metrics.jsonl", "".join(json.dumps(past) + "\n" for past in state["history"])
+            )
+            checkpoint.save(
+                checkpoints(plan),
+                epoch * plan.train.steps(plan.batch_size),
+                engine.snapshot(),
+                state,
+                plan.keep_checkpoints,
+            )
         report({"kind": "epoch", "rank": member.rank, **line})
     best = min(state["history"], key=lambda line: line["val_loss"])
     if member.is_chief:
         save_model(plan, engine)
     engine.total([np.ones(1)])  # nobody leaves before the chief has saved
-    return {"epochs": len(state["history"]), "best_epoch": best["epoch"], **{key: best[key] for key in ("loss", "val_loss", "val_accuracy")}}
+    return {
+        "epochs": len(state["history"]),
+        "best_epoch": best["epoch"],
+        **{key: best[key] for key in ("loss", "val_loss", "val_accuracy")},
+    }
 
 
 def start_engine(plan: Plan, member: Member) -> Engine:
@@ -94,7 +106,16 @@ def train_epoch(plan: Plan, member: Member, engine: Engine, epoch: int, report) 
             raise FloatingPointError(f"the loss of epoch {epoch}, step {step} is {sums[0]}; lower train.learning_rate")
         if time.monotonic() - reported > REPORT_SECONDS or step == steps - 1:
             reported = time.monotonic()
-            report({"kind": "step", "rank": member.rank, "epoch": epoch, "step": step + 1, "steps": steps, "loss": sums[0] / sums[2]})
+            report(
+                {
+                    "kind": "step",
+                    "rank": member.rank,
+                    "epoch": epoch,
+                    "step": step + 1,
+                    "steps": steps,
+                    "loss": sums[0] / sums[2],
+                }
+            )
     return sums
 
 

@@ -18,7 +18,14 @@ def make_optimizer(name: str, learning_rate: float):
 
     if name in ("momentum", "nesterov"):
         return keras.optimizers.SGD(learning_rate, momentum=0.9, nesterov=name == "nesterov")
-    classes = {"sgd": "SGD", "adagrad": "Adagrad", "rmsprop": "RMSprop", "adam": "Adam", "adamax": "Adamax", "adamw": "AdamW"}
+    classes = {
+        "sgd": "SGD",
+        "adagrad": "Adagrad",
+        "rmsprop": "RMSprop",
+        "adam": "Adam",
+        "adamax": "Adamax",
+        "adamw": "AdamW",
+    }
     return getattr(keras.optimizers, classes[name])(learning_rate)
 
 
@@ -29,7 +36,9 @@ class Engine:
     the chief's variables.
     """
 
-    def __init__(self, strategy, shape: CaptionerShape, optimizer: str, learning_rate: float, clip_norm: float, seed: int):
+    def __init__(
+        self, strategy, shape: CaptionerShape, optimizer: str, learning_rate: float, clip_norm: float, seed: int
+    ):
         import keras
 
         keras.utils.set_random_seed(seed)
@@ -37,7 +46,9 @@ class Engine:
         self.captioner = build_captioner(shape)
         self.optimizer = make_optimizer(optimizer, learning_rate)
         self.optimizer.build(self.captioner.trainable_variables)
-        self.dropouts = [layer for layer in self.captioner.layers if isinstance(layer, keras.layers.Dropout) and layer.rate]
+        self.dropouts = [
+            layer for layer in self.captioner.layers if isinstance(layer, keras.layers.Dropout) and layer.rate
+        ]
         self._compile(shape)
 
     def _compile(self, shape: CaptionerShape) -> None:

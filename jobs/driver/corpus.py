@@ -58,13 +58,20 @@ def find_corpus(spark: SparkSession, settings: Settings) -> Corpus:
     storage, root = Storage(spark), absolute(settings.corpus.root).rstrip("/")
     photos = find_photos(spark, settings)
     files = [name for name, is_folder in _entries(storage, root) if not is_folder]
-    lists = {SPLIT_NAMES.get(m[1].lower(), m[1].lower()): f"{root}/{name}" for name in files if (m := SPLIT_LIST.search(name))}
+    lists = {
+        SPLIT_NAMES.get(m[1].lower(), m[1].lower()): f"{root}/{name}"
+        for name in files
+        if (m := SPLIT_LIST.search(name))
+    }
     if settings.corpus.captions != "auto":
         captions = [f"{root}/{settings.corpus.captions}"]
         if not storage.exists(captions[0]):
             raise InputError(f"corpus.captions: {captions[0]} not found; set the caption file, relative to corpus.root")
     else:
-        places = [root, *(f"{root}/{name}" for name, is_folder in _entries(storage, root) if is_folder and name == "annotations")]
+        places = [
+            root,
+            *(f"{root}/{name}" for name, is_folder in _entries(storage, root) if is_folder and name == "annotations"),
+        ]
         captions = _caption_files(storage, places)
     if not captions:
         raise InputError(
@@ -124,7 +131,9 @@ def read_captions(spark: SparkSession, path: str) -> DataFrame:
 def read_splits(spark: SparkSession, split_lists: dict[str, str]) -> DataFrame:
     """image_id and split of every entry in the split lists."""
     parts = [
-        spark.read.text(path).select(F.trim(F.regexp_replace("value", r"\r$", "")).alias("image_id"), F.lit(split).alias("split"))
+        spark.read.text(path).select(
+            F.trim(F.regexp_replace("value", r"\r$", "")).alias("image_id"), F.lit(split).alias("split")
+        )
         for split, path in sorted(split_lists.items())
     ]
     rows = parts[0]
@@ -140,17 +149,25 @@ def split_of_file(path: str) -> str | None:
 
 
 def _read_token_lines(spark: SparkSession, path: str) -> DataFrame:
-    lines = spark.read.option("lineSep", "\n").text(path).select(
-        F.regexp_replace(F.make_valid_utf8("value"), r"\r$", "").alias("line"),
-        F.is_valid_utf8("value").alias("valid"),
-        F.monotonically_increasing_id().alias("position"),
+    lines = (
+        spark.read.option("lineSep", "\n")
+        .text(path)
+        .select(
+            F.regexp_replace(F.make_valid_utf8("value"), r"\r$", "").alias("line"),
+            F.is_valid_utf8("value").alias("valid"),
+            F.monotonically_increasing_id().alias("position"),
+        )
     )
     form = r"^([^\t]*?)\s*#(\d{1,9})\t(.*)$"
 
     def group(number: int):
         return F.when(F.col("line").rlike(form) & F.col("valid"), F.regexp_extract("line", form, number))
 
-    image_id, caption_no, text = group(1).alias("image_id"), group(2).cast("int").alias("caption_no"), group(3).alias("text")
+    image_id, caption_no, text = (
+        group(1).alias("image_id"),
+        group(2).cast("int").alias("caption_no"),
+        group(3).alias("text"),
+    )
     return lines.where(F.trim("line") != "").select(image_id, caption_no, text, "line", "position", "valid")
 
 
@@ -175,7 +192,9 @@ def _read_coco(spark: SparkSession, path: str) -> DataFrame:
     schema = "images array<struct<id:bigint,file_name:string>>, annotations array<struct<id:bigint,image_id:bigint,caption:string>>"
     whole = spark.read.json(path, schema=schema, multiLine=True)
     if whole.where("annotations IS NOT NULL AND images IS NOT NULL").isEmpty():
-        raise InputError(f"corpus.captions: {path} is not a COCO captions file, expected images and annotations; check it")
+        raise InputError(
+            f"corpus.captions: {path} is not a COCO captions file, expected images and annotations; check it"
+        )
     images = whole.select(F.explode("images").alias("image")).select("image.id", "image.file_name")
     notes = whole.select(F.explode("annotations").alias("note")).select("note.id", "note.image_id", "note.caption")
     number = F.row_number().over(Window.partitionBy("image_id").orderBy("position")) - 1
@@ -206,7 +225,9 @@ def _holds_files(storage: Storage, folder: str) -> bool:
 def _caption_files(storage: Storage, places: list[str]) -> list[str]:
     for pattern in CAPTION_FILES:
         found = [
-            f"{place}/{name}" for place in places for name, is_folder in storage.children(place)
+            f"{place}/{name}"
+            for place in places
+            for name, is_folder in storage.children(place)
             if not is_folder and re.search(pattern, name) and not SPLIT_LIST.search(name)
         ]
         if found:

@@ -8,8 +8,6 @@ import tempfile
 from functools import partial
 
 import fsspec
-import pyarrow as pa
-from pyspark import SparkFiles
 from pyspark.sql import SparkSession
 
 from conf.schema import Extractor as ExtractorSettings
@@ -40,16 +38,11 @@ def fingerprint_of(settings: ExtractorSettings) -> str:
 
 
 def ship_weights(spark: SparkSession, file: str | None) -> str | None:
-    """Sends a weights file to every executor; returns its name there, for `local_weights`."""
+    """Sends a weights file to every executor; returns its name there."""
     if file is None:
         return None
     spark.sparkContext.addFile(file)
     return os.path.basename(file)
-
-
-def local_weights(name: str | None) -> str | None:
-    """On an executor: the path of a shipped weights file."""
-    return None if name is None else SparkFiles.get(name)
 
 
 def probe(spark: SparkSession, extractor: networks.Extractor, weights_name: str | None, task_cores: int) -> list[int]:
@@ -57,24 +50,11 @@ def probe(spark: SparkSession, extractor: networks.Extractor, weights_name: str 
 
     Raises InputError where the network, its layer and its weights do not fit together.
     """
-    answer = spark.range(1, numPartitions=1).mapInArrow(
-        partial(_probe, extractor, weights_name, task_cores), "shape array<int>, problem string"
-    )
-    found = answer.first()
+    work = partial(networks.probe, extractor, weights_name, task_cores)
+    found = spark.range(1, numPartitions=1).mapInArrow(work, networks.PROBE_SCHEMA).first()
     if found.problem:
         raise InputError(found.problem)
     return found.shape
-
-
-def _probe(extractor, weights_name, task_cores, batches):
-    shape, problem = None, None
-    for _ in batches:
-        try:
-            shape = networks.feature_shape(extractor, local_weights(weights_name), task_cores)
-        except InputError as error:
-            problem = str(error)
-    columns = [pa.array([shape], pa.list_(pa.int32())), pa.array([problem], pa.string())]
-    yield pa.RecordBatch.from_arrays(columns, names=["shape", "problem"])
 
 
 def _weights(settings: ExtractorSettings, scratch: str) -> tuple[str | None, str]:

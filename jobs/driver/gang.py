@@ -45,7 +45,9 @@ def task_slots(spark: SparkSession) -> int:
     return context.maxNumConcurrentTasks(context.resourceProfileManager().defaultResourceProfile())
 
 
-def run_gang(spark: SparkSession, plan: Plan, workers: int, restarts: int, watch: Callable[[dict], None], say) -> list[dict]:
+def run_gang(
+    spark: SparkSession, plan: Plan, workers: int, restarts: int, watch: Callable[[dict], None], say
+) -> list[dict]:
     """Trains a plan with so many workers and returns each one's result, in order of rank.
 
     `watch` receives the workers' events. Spark never starts a failed barrier result stage again, so that is done here,
@@ -61,13 +63,17 @@ def run_gang(spark: SparkSession, plan: Plan, workers: int, restarts: int, watch
                 if attempt == restarts:
                     raise
                 pause = BACK_OFF_SECONDS * 2**attempt
-                say(f"attempt {attempt + 1} failed ({_cause(error)}); starting again in {pause:.0f} s from the last checkpoint")
+                say(
+                    f"attempt {attempt + 1} failed ({_cause(error)}); starting again in {pause:.0f} s from the last checkpoint"
+                )
         time.sleep(pause)
     raise AssertionError("unreachable")
 
 
 def _cause(error: Py4JJavaError) -> str:
-    lines = [line for line in str(error.java_exception.getMessage()).splitlines() if "Error" in line or "worker " in line]
+    lines = [
+        line for line in str(error.java_exception.getMessage()).splitlines() if "Error" in line or "worker " in line
+    ]
     return (lines[-1] if lines else str(error.java_exception.getMessage()).splitlines()[0]).strip()[:300]
 
 

@@ -71,7 +71,9 @@ class ParquetStore:
                 continue
             self.storage.replace_text(f"{self.path}/_current", str(version))
             return version
-        raise RuntimeError(f"{self.path}: {ATTEMPTS} commits in a row were overtaken by other writers; run the job again")
+        raise RuntimeError(
+            f"{self.path}: {ATTEMPTS} commits in a row were overtaken by other writers; run the job again"
+        )
 
     def _completed_version(self) -> int | None:
         """The newest committed version, after finishing a commit whose writer died before its last step."""

@@ -52,7 +52,9 @@ def write_json(uri: str, value: dict) -> None:
     files.write_text(uri, json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
-def record_run(job: Job, run_id: str, config: str, versions: dict[str, int], metrics: dict[str, float], status: str) -> int:
+def record_run(
+    job: Job, run_id: str, config: str, versions: dict[str, int], metrics: dict[str, float], status: str
+) -> int:
     """Writes a run's row, replacing an earlier one; returns the table's version."""
     row = [(run_id, config, versions, {k: float(v) for k, v in metrics.items()}, status, False, datetime.now(UTC))]
     rows = job.spark.createDataFrame(row, SCHEMA)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from pyspark.sql import SparkSession
@@ -15,6 +16,8 @@ DELTA_CLASS = "io.delta.sql.DeltaSparkSessionExtension"
 
 def open_session(name: str, settings: Settings) -> SparkSession:
     """The session that spark-submit prepared, with what a job needs on top. Raises InputError without Delta's jars."""
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # started by python, which does not read spark.pyspark.python
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     spark = (
         SparkSession.builder.appName(name)
         .config("spark.ui.showConsoleProgress", str(sys.stderr.isatty()).lower())

@@ -41,7 +41,9 @@ logger.fields.level = error
 
 def packages_flag() -> str:
     """The flags that give a Spark without Delta's jars what it lacks."""
-    return " ".join([f"--packages {DELTA_PACKAGE}"] + [f"--conf {key}={value}" for key, value in DELTA_SETTINGS.items()])
+    return " ".join(
+        [f"--packages {DELTA_PACKAGE}"] + [f"--conf {key}={value}" for key, value in DELTA_SETTINGS.items()]
+    )
 
 
 def main() -> None:
@@ -71,7 +73,13 @@ def fetch_delta_jars(home: Path) -> list[Path]:
         with tempfile.TemporaryDirectory() as scratch:
             nothing = Path(scratch, "nothing.py")
             nothing.write_text("")
-            command = [home / "bin" / "spark-submit", "--packages", DELTA_PACKAGE, "--conf", f"spark.jars.ivy={scratch}/ivy"]
+            command = [
+                home / "bin" / "spark-submit",
+                "--packages",
+                DELTA_PACKAGE,
+                "--conf",
+                f"spark.jars.ivy={scratch}/ivy",
+            ]
             done = subprocess.run(
                 [*map(str, command), str(nothing)],
                 env={**os.environ, "SPARK_HOME": str(home), "PYSPARK_PYTHON": sys.executable},
@@ -80,7 +88,9 @@ def fetch_delta_jars(home: Path) -> list[Path]:
             )
             found = sorted(Path(scratch, "ivy", "jars").glob("io.delta_*.jar"))
             if done.returncode or wanted not in [jar.name for jar in found]:
-                sys.exit(f"{done.stderr}\nSpark's resolver could not fetch {DELTA_PACKAGE}; is a Maven repository reachable?")
+                sys.exit(
+                    f"{done.stderr}\nSpark's resolver could not fetch {DELTA_PACKAGE}; is a Maven repository reachable?"
+                )
             for jar in found:
                 shutil.copy(jar, folder / jar.name)
     return sorted(folder.glob(f"io.delta_*-{version('delta-spark')}.jar"))

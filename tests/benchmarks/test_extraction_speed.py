@@ -15,8 +15,7 @@ from pyspark.sql import functions as F
 from conf.schema import Extractor as ExtractorSettings
 from jobs.driver.corpus import photo_files
 from jobs.driver.extractors import resolve_extractor
-from jobs.extract_features import run_extractor
-from udfs.extractor import RESULT_SCHEMA, build_network, find_network
+from udfs.extractor import RESULT_SCHEMA, build_network, extract, find_network
 from udfs.photos import PhotoLimits, decode_photo
 
 FLICKR8K = Path(os.environ.get("FLICKR8K", "../shared/flickr8k"))
@@ -48,7 +47,9 @@ def plain_program(folder: Path, extractor):
 
     network, size = build_network(extractor, None)
     _, module = find_network(extractor.name)
-    predict = tf.function(lambda x: network(module.preprocess_input(tf.cast(x, tf.float32)), training=False), reduce_retracing=True)
+    predict = tf.function(
+        lambda x: network(module.preprocess_input(tf.cast(x, tf.float32)), training=False), reduce_retracing=True
+    )
     paths = sorted(folder.iterdir())
 
     def once() -> int:
@@ -62,7 +63,7 @@ def plain_program(folder: Path, extractor):
 def extraction_stage(spark, folder: Path, extractor):
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", BATCH)
     spark.conf.set("spark.sql.files.openCostInBytes", 2**20)
-    work = partial(run_extractor, extractor, None, PhotoLimits(), BATCH, 1)
+    work = partial(extract, extractor, None, PhotoLimits(), BATCH, 1)
 
     def once() -> int:
         rows = photo_files(spark, str(folder)).withColumn("content_hash", F.lit(""))

@@ -10,8 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-
 from conftest import Workspace
+
 from jobs.train import find_files
 from udfs.captioner import CaptionerShape, build_captioner
 from udfs.reader import read_file

@@ -33,7 +33,9 @@ def test_a_wrong_key_ends_with_code_2_and_one_line(tmp_path):
     done = spark_submit("train", "train.epoch=3")
     assert done.code == 2
     assert done.stdout == ""
-    assert done.stderr.splitlines()[-1].startswith("train: train.epoch: unknown key; the nearest known one is train.epochs")
+    assert done.stderr.splitlines()[-1].startswith(
+        "train: train.epoch: unknown key; the nearest known one is train.epochs"
+    )
 
 
 def test_a_missing_corpus_ends_with_code_2_and_one_line(tmp_path):
@@ -56,7 +58,11 @@ def test_a_killed_job_leaves_the_last_version(tmp_path, drawn, spark):
     (tmp_path / "corpus").symlink_to(drawn)
     command = [str(Path(sys.executable).parent / "spark-submit"), str(ROOT / "jobs" / "extract_features.py")]
     process = subprocess.Popen(
-        [*command, *workspace.arguments()], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [*command, *workspace.arguments()],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     for line in process.stderr:
         if "photos to compute" in line:

@@ -3,7 +3,9 @@
 
 def test_each_side_without_the_other_is_counted(workspace):
     photos = sorted(path.name for path in (workspace.corpus / "images").iterdir())
-    lists = {name: (workspace.corpus / f"sample.{name}Images.txt").read_text().split() for name in ("train", "dev", "test")}
+    lists = {
+        name: (workspace.corpus / f"sample.{name}Images.txt").read_text().split() for name in ("train", "dev", "test")
+    }
     vanished, broken, silent = lists["train"][:3]
     unread = lists["test"][0]
     (workspace.corpus / "images" / vanished).unlink()

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from conftest import Workspace
 from nltk.translate.bleu_score import corpus_bleu
 
-from conftest import Workspace
 from udfs.errors import InputError
 
 JOBS = ["extract_features", "tokenize_captions", "build_examples", "train", "evaluate"]

@@ -10,7 +10,7 @@ from nltk.translate.bleu_score import corpus_bleu
 
 from udfs.bleu import ORDERS, BleuCounts, bleu_counts, bleu_scores
 
-sentence = st.lists(st.sampled_from("a dog runs on the red sand".split()), min_size=1, max_size=12)
+sentence = st.lists(st.sampled_from(["a", "dog", "runs", "on", "the", "red", "sand"]), min_size=1, max_size=12)
 corpus = st.lists(st.tuples(sentence, st.lists(sentence, min_size=1, max_size=5)), min_size=1, max_size=12)
 
 

@@ -6,7 +6,9 @@ from udfs.captioner import CaptionerShape, build_captioner, summed_loss
 
 SHAPE = CaptionerShape(vocabulary_size=23, feature_size=7, embedding_dim=6, lstm_units=5, dropout=0.5)
 # Start, words, end, padding: of different lengths, one without words.
-TOKENS = np.array([[1, 5, 6, 7, 2, 0, 0], [1, 9, 2, 0, 0, 0, 0], [1, 2, 0, 0, 0, 0, 0], [1, 5, 5, 22, 3, 8, 2]], "int32")
+TOKENS = np.array(
+    [[1, 5, 6, 7, 2, 0, 0], [1, 9, 2, 0, 0, 0, 0], [1, 2, 0, 0, 0, 0, 0], [1, 5, 5, 22, 3, 8, 2]], "int32"
+)
 
 
 @pytest.fixture(scope="module")

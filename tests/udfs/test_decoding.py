@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -60,8 +62,11 @@ def test_a_saved_model_captions_rows(captioner, photo, tmp_path):
     ids = [f"{number}.jpg" for number in range(len(photo))]
     feature = pa.array(list(photo), pa.list_(pa.float32()))
     batch = pa.RecordBatch.from_arrays([pa.array(ids), feature], names=["image_id", "feature"])
-    (rows,) = caption_photos(iter([batch]), (tmp_path / "model.keras").read_bytes(), words, MAX_LENGTH, 2)
-    expected = [" ".join(f"w{token}" for token in caption) for caption in Decoder(captioner, MAX_LENGTH).captions(photo)]
+    model = SimpleNamespace(value=(tmp_path / "model.keras").read_bytes())
+    (rows,) = caption_photos(model, words, MAX_LENGTH, 2, iter([batch]))
+    expected = [
+        " ".join(f"w{token}" for token in caption) for caption in Decoder(captioner, MAX_LENGTH).captions(photo)
+    ]
     assert rows.to_pydict() == {"image_id": ids, "hypothesis": expected}
 
 

@@ -44,7 +44,10 @@ def split(tmp_path_factory) -> Split:
 def batches_of(split, batch_size, workers, epoch=1, seed=0, start=0) -> list[list[list[int]]]:
     """[step][worker] -> the numbers of the captions that the worker read."""
     read = [
-        [[int(n) for n in batch.tokens[:, 1] if n] for batch in worker_batches(split, batch_size, SIZE, r, workers, epoch, seed, start)]
+        [
+            [int(n) for n in batch.tokens[:, 1] if n]
+            for batch in worker_batches(split, batch_size, SIZE, r, workers, epoch, seed, start)
+        ]
         for r in range(workers)
     ]
     return list(map(list, zip(*read, strict=True)))
