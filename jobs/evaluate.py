@@ -25,7 +25,7 @@ COUNTS = "matches array<bigint>, totals array<bigint>, hypothesis_length bigint,
 
 
 def main(job: Job) -> Outcome:
-    settings, spark = job.settings, job.spark
+    settings = job.settings
     run_id = latest_run(job) if settings.run.id == "auto" else settings.run.id
     folder, split = run_folder(settings, run_id), settings.evaluate.split
     run = read_json(f"{folder}/run.json")

@@ -88,6 +88,31 @@ def workspace(spark, tmp_path, drawn) -> Workspace:
     return Workspace(tmp_path, [*SMALL_NETWORK, "extractor.pooling=avg", "examples.shards=4"])
 
 
+JOBS = ["extract_features", "tokenize_captions", "build_examples", "train", "evaluate"]
+QUICK_TRAINING = ["train.epochs=4", "train.batch_size=32", "model.embedding_dim=16", "model.lstm_units=16"]
+
+
+def run_pipeline(folder: Path, drawn: Path, storage: str) -> tuple[Workspace, dict[str, Outcome]]:
+    (folder / "corpus").symlink_to(drawn)
+    workspace = Workspace(
+        folder,
+        [*SMALL_NETWORK, "extractor.pooling=avg", "examples.shards=3", f"storage.format={storage}", *QUICK_TRAINING],
+    )
+    return workspace, {name: workspace.run(name) for name in JOBS}
+
+
+@pytest.fixture(scope="session")
+def delta_pipeline(spark, drawn, tmp_path_factory):
+    """Every job run on the drawn corpus, training as a real barrier stage: the workspace and each job's outcome."""
+    return run_pipeline(tmp_path_factory.mktemp("delta"), drawn, "delta")
+
+
+@pytest.fixture(scope="session")
+def parquet_pipeline(spark, drawn, tmp_path_factory):
+    """The same with Parquet tables."""
+    return run_pipeline(tmp_path_factory.mktemp("parquet"), drawn, "parquet")
+
+
 @dataclass
 class Finished:
     code: int

@@ -33,7 +33,9 @@ USUAL_LAYERS = {
 }
 
 
-RESULT_SCHEMA = "image_id string, content_hash string, feature array<float>, feature_shape array<int>, reason string, details string"
+RESULT_SCHEMA = """
+    image_id string, content_hash string, feature array<float>, feature_shape array<int>, reason string, details string
+"""
 PROBE_SCHEMA = "shape array<int>, problem string"
 
 

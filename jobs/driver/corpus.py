@@ -189,7 +189,8 @@ def _read_csv(spark: SparkSession, path: str) -> DataFrame:
 
 
 def _read_coco(spark: SparkSession, path: str) -> DataFrame:
-    schema = "images array<struct<id:bigint,file_name:string>>, annotations array<struct<id:bigint,image_id:bigint,caption:string>>"
+    schema = """images array<struct<id:bigint,file_name:string>>,
+        annotations array<struct<id:bigint,image_id:bigint,caption:string>>"""
     whole = spark.read.json(path, schema=schema, multiLine=True)
     if whole.where("annotations IS NOT NULL AND images IS NOT NULL").isEmpty():
         raise InputError(

@@ -47,7 +47,7 @@ def test_a_broken_file_is_refused(tmp_path, text):
 
 
 def test_a_missing_file_is_refused():
-    with pytest.raises(conf.ConfigError, match="absent.yaml"):
+    with pytest.raises(conf.ConfigError, match=r"absent\.yaml"):
         conf.load("absent.yaml")
 
 

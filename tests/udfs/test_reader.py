@@ -1,3 +1,5 @@
+from itertools import chain
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -68,7 +70,7 @@ def test_each_caption_is_read_once_an_epoch(split, batch_size, workers):
 def test_global_batches_do_not_depend_on_the_workers(split, batch_size):
     alone = [sorted(step[0]) for step in batches_of(split, batch_size, 1)]
     for workers in (2, 3, 5):
-        assert [sorted(sum(step, [])) for step in batches_of(split, batch_size, workers)] == alone
+        assert [sorted(chain.from_iterable(step)) for step in batches_of(split, batch_size, workers)] == alone
 
 
 def test_batches_are_full_while_every_lane_has_captions(split):
