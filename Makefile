@@ -24,11 +24,11 @@ $(VENV)/.ready: requirements.lock pyproject.toml jobs/driver/spark_home.py
 	$(BIN)/python -m jobs.driver.spark_home
 	@touch $@
 
-# Standard output carries each job's JSON line only; the last one is the evaluation's.
+# Standard output carries the jobs' JSON lines only; the last one is the evaluation's.
 demo:
 	@$(MAKE) --no-print-directory setup >&2
-	@for job in draw_sample extract_features tokenize_captions build_examples train evaluate; do \
-	    echo "== spark-submit jobs/$$job.py" >&2; $(SUBMIT) jobs/$$job.py || exit $$?; done
+	@$(SUBMIT) jobs/draw_sample.py
+	@$(SUBMIT) jobs/run_pipeline.py
 
 test: setup
 	$(BIN)/python -m pytest tests

@@ -20,10 +20,13 @@ from udfs.errors import InputError
 from udfs.extractor import RESULT_SCHEMA, Extractor, extract
 from udfs.photos import PhotoLimits
 
+OPEN_COST = 2**20  # bytes that Spark adds to a file's size when it packs files into tasks; a photo is far smaller
+
 
 def main(job: Job) -> Outcome:
     spark, settings = job.spark, job.settings
     folder = find_photos(spark, settings)
+    make_tasks_of_a_batch(job)
     with tempfile.TemporaryDirectory() as scratch:
         extractor, weights_file = resolve_extractor(settings.extractor, scratch)
         weights = ship_weights(spark, weights_file)
@@ -61,6 +64,12 @@ def main(job: Job) -> Outcome:
         quarantined=refused,
         metrics={"extractor": extractor.fingerprint},
     )
+
+
+def make_tasks_of_a_batch(job: Job) -> None:
+    """Lets a Spark task hold about as many photos as a forward pass: small enough that all tasks end together."""
+    job.spark.conf.set("spark.sql.files.openCostInBytes", OPEN_COST)
+    job.spark.conf.set("spark.sql.files.maxPartitionBytes", job.settings.extractor.batch_size * OPEN_COST * 9 // 8)
 
 
 def list_photos(job: Job, folder: str) -> DataFrame:

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from pyspark.sql import SparkSession
+
 import conf
 from jobs.driver.console import use_real_stderr
 from jobs.driver.session import open_session
@@ -58,8 +60,9 @@ class Job:
         return Warehouse(self.spark, self.settings.paths.warehouse, self.settings.storage.format)
 
     def close(self) -> None:
-        if "spark" in self.__dict__ and "DATABRICKS_RUNTIME_VERSION" not in os.environ:
-            self.spark.stop()
+        session = SparkSession.getActiveSession()
+        if session is not None and "DATABRICKS_RUNTIME_VERSION" not in os.environ:
+            session.stop()
 
     def say(self, text: str) -> None:
         print(f"{self.name}: {text}", file=sys.stderr, flush=True)
@@ -67,17 +70,22 @@ class Job:
 
 def run_job(work: Callable[[Job], Outcome], description: str) -> None:
     """Runs one job as a command and ends the process as the contract says."""
-    name = Path(sys.argv[0]).stem
-    arguments = _arguments(name, description)
+    run_jobs({Path(sys.argv[0]).stem: work}, description)
+
+
+def run_jobs(steps: dict[str, Callable[[Job], Outcome]], description: str) -> None:
+    """Runs jobs one after the other in one Spark session, each with its JSON line; the first that fails is the last."""
+    command = Path(sys.argv[0]).stem
+    arguments = _arguments(command, description)
     use_real_stderr()
-    started = time.monotonic()
     job, message, code = None, "", 0
     try:
-        job = Job(name, conf.load(arguments.config, arguments.overrides))
-        outcome = work(job)
-        outcome.check()
+        settings = conf.load(arguments.config, arguments.overrides)
+        for name, work in steps.items():
+            job = Job(name, settings)
+            print(_json_line(job, work), flush=True)
     except InputError as error:
-        message, code = f"{name}: {' '.join(str(error).split())}", 2
+        message, code = f"{job.name if job else command}: {' '.join(str(error).split())}", 2
     except Exception:
         message, code = traceback.format_exc().rstrip(), 1
     finally:
@@ -86,10 +94,16 @@ def run_job(work: Callable[[Job], Outcome], description: str) -> None:
     if code:
         print(message, file=sys.stderr, flush=True)
         sys.exit(code)
+
+
+def _json_line(job: Job, work: Callable[[Job], Outcome]) -> str:
+    started = time.monotonic()
+    outcome = work(job)
+    outcome.check()
     if not outcome.written and outcome.unchanged:
         job.say("nothing new; everything is as the last run left it")
-    line = {"job": name, **asdict(outcome), "seconds": round(time.monotonic() - started, 2)}
-    print(json.dumps(line), flush=True)
+    seconds = round(time.monotonic() - started, 2)
+    return json.dumps({"job": job.name, **asdict(outcome), "seconds": seconds})
 
 
 def _arguments(name: str, description: str) -> argparse.Namespace:

@@ -18,20 +18,15 @@ def open_session(name: str, settings: Settings) -> SparkSession:
     """The session that spark-submit prepared, with what a job needs on top. Raises InputError without Delta's jars."""
     if "PYSPARK_GATEWAY_PORT" not in os.environ:  # started by python, which does not read spark.pyspark.python
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    spark = (
-        SparkSession.builder.appName(name)
-        .config("spark.ui.showConsoleProgress", str(sys.stderr.isatty()).lower())
-        .getOrCreate()
-    )
+    shows_progress = str(sys.stderr.isatty()).lower()
+    builder = SparkSession.builder.appName(name).config("spark.ui.showConsoleProgress", shows_progress)
+    spark = SparkSession.getActiveSession() or builder.getOrCreate()
     if settings.storage.format == "delta":
         _require_delta(spark)
     slots = spark.sparkContext.defaultParallelism
     given = {key for key, _ in spark.sparkContext.getConf().getAll()}
     if "spark.sql.shuffle.partitions" not in given:
         spark.conf.set("spark.sql.shuffle.partitions", max(4, 2 * slots))
-    if "spark.sql.files.openCostInBytes" not in given:
-        # A corpus is many small files: as Spark counts by default, every 30 photos would be a task.
-        spark.conf.set("spark.sql.files.openCostInBytes", 2**20)
     if "spark.databricks.delta.snapshotPartitions" not in given:
         # Delta reads its log in 50 tasks, which takes longer than the tables of a small corpus.
         spark.conf.set("spark.databricks.delta.snapshotPartitions", max(2, min(50, slots)))

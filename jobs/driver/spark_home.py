@@ -34,6 +34,8 @@ logger.hostname.name = org.apache.spark.util.Utils
 logger.hostname.level = error
 logger.window.name = org.apache.spark.sql.execution.window.WindowExec
 logger.window.level = error
+logger.merge.name = org.apache.spark.rdd.MapPartitionsRDD
+logger.merge.level = error
 logger.fields.name = org.apache.spark.sql.catalyst.util.SparkStringUtils
 logger.fields.level = error
 """

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from conf.schema import Extractor as ExtractorSettings
 from jobs.driver.corpus import photo_files
 from jobs.driver.extractors import resolve_extractor
+from jobs.extract_features import OPEN_COST
 from udfs.extractor import RESULT_SCHEMA, build_network, extract, find_network
 from udfs.photos import PhotoLimits, decode_photo
 
@@ -62,7 +63,8 @@ def plain_program(folder: Path, extractor):
 
 def extraction_stage(spark, folder: Path, extractor):
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", BATCH)
-    spark.conf.set("spark.sql.files.openCostInBytes", 2**20)
+    spark.conf.set("spark.sql.files.openCostInBytes", OPEN_COST)
+    spark.conf.set("spark.sql.files.maxPartitionBytes", BATCH * OPEN_COST * 9 // 8)
     work = partial(extract, extractor, None, PhotoLimits(), BATCH, 1)
 
     def once() -> int:
