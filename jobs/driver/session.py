@@ -18,8 +18,8 @@ def open_session(name: str, settings: Settings) -> SparkSession:
     """The session that spark-submit prepared, with what a job needs on top. Raises InputError without Delta's jars."""
     if "PYSPARK_GATEWAY_PORT" not in os.environ:  # started by python, which does not read spark.pyspark.python
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    shows_progress = str(sys.stderr.isatty()).lower()
-    builder = SparkSession.builder.appName(name).config("spark.ui.showConsoleProgress", shows_progress)
+    shows_stages = sys.stderr.isatty() and name != "train"  # training has a bar of its own
+    builder = SparkSession.builder.appName(name).config("spark.ui.showConsoleProgress", str(shows_stages).lower())
     spark = SparkSession.getActiveSession() or builder.getOrCreate()
     if settings.storage.format == "delta":
         _require_delta(spark)

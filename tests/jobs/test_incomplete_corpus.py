@@ -14,6 +14,7 @@ def test_each_side_without_the_other_is_counted(workspace):
     captions = workspace.corpus / "sample.token.txt"
     captions.write_text("".join(line for line in captions.open() if not line.startswith(silent)))
 
+    workspace.overrides.append("storage.format=parquet")
     extracted = workspace.run("extract_features")
     assert (extracted.rows_in, extracted.written, extracted.quarantined) == (39, 37, 2)
     tokenized = workspace.run("tokenize_captions")

@@ -70,7 +70,7 @@ def test_scores_equal_nltk_on_the_stored_captions(pipeline):
         ("build_examples", ["extractor.weights=random:5"], r"table features.*extract_features"),
         ("build_examples", ["text.min_count=3"], r"text\.min_count.*tokenize_captions"),
         ("train", ["extractor.weights=random:5"], r"table examples.*extractor.*build_examples"),
-        ("train", ["train.workers=9"], r"train\.workers.*slots"),
+        ("train", ["train.workers=9", "run.id=many"], r"train\.workers.*slots"),
         ("train", ["run.id=../elsewhere"], r"run\.id"),
         ("evaluate", ["evaluate.split=tets"], r"evaluate\.split.*dev, test, train"),
         ("evaluate", ["run.id=absent"], r"run\.id.*train\.py"),

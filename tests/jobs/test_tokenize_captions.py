@@ -10,7 +10,8 @@ from udfs.text import END, RESERVED, START, UNKNOWN
 
 @pytest.fixture
 def small(workspace):
-    """Six photos with hand-written captions and lists."""
+    """Six photos with hand-written captions and lists; in Parquet, whose commits are quick."""
+    workspace.overrides.append("storage.format=parquet")
     for path in (workspace.corpus).rglob("*"):
         if path.is_file():
             path.unlink()
