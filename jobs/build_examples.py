@@ -15,7 +15,7 @@ from jobs.driver.job import Job, Outcome, run_job
 from jobs.driver.quarantine import quarantine
 from udfs.errors import InputError
 
-ONE_ROW_GROUP = 2**31 - 1  # bytes; a file's rows are bounded by examples.rows_per_file long before
+ONE_ROW_GROUP = 2**28  # bytes; a file's rows are bounded by examples.rows_per_file long before
 LAYOUT = {
     "parquet.block.size": str(ONE_ROW_GROUP),
     "delta.enableDeletionVectors": "false",
