@@ -24,14 +24,16 @@ OPEN_COST = 2**20  # bytes that Spark adds to a file's size when it packs files 
 
 
 def main(job: Job) -> Outcome:
-    spark, settings = job.spark, job.settings
-    folder = find_photos(spark, settings)
+    folder = find_photos(job.spark, job.settings)
     make_tasks_of_a_batch(job)
-    with tempfile.TemporaryDirectory() as scratch:
-        extractor, weights_file = resolve_extractor(settings.extractor, scratch)
-        weights = ship_weights(spark, weights_file)
-    features = job.warehouse.table("features")
+    with tempfile.TemporaryDirectory() as scratch:  # executors may fetch the weights from here as long as the job runs
+        extractor, weights_file = resolve_extractor(job.settings.extractor, scratch)
+        return extract_folder(job, folder, extractor, ship_weights(job.spark, weights_file))
 
+
+def extract_folder(job: Job, folder: str, extractor: Extractor, weights: str | None) -> Outcome:
+    """Brings the table `features` up to date with the photos of a folder."""
+    features = job.warehouse.table("features")
     listed = list_photos(job, folder).persist(StorageLevel.DISK_ONLY)
     photos = listed.count()
     if not photos:
@@ -48,10 +50,8 @@ def main(job: Job) -> Outcome:
     computed = compute(job, folder, new, to_do, extractor, weights).persist(StorageLevel.DISK_ONLY)
     written = computed.where("feature IS NOT NULL").count()
     refused = quarantine(job, refusals(job, folder, unread, computed))
-    if written:
-        rows = computed.select(
-            "image_id", F.lit(extractor.fingerprint).alias("extractor"), "feature", "feature_shape", "content_hash"
-        )
+    rows = table_rows(computed, unread, extractor)
+    if written or has_stale(features, rows):
         features.upsert(rows, ["image_id", "extractor"], {"extractor": extractor.fingerprint}, tombstone="feature")
     if features.version() is None:
         raise InputError(f"corpus.root: all {photos} files in {folder} were refused; the table quarantine says why")
@@ -64,6 +64,22 @@ def main(job: Job) -> Outcome:
         quarantined=refused,
         metrics={"extractor": extractor.fingerprint},
     )
+
+
+def table_rows(computed: DataFrame, unread: DataFrame, extractor: Extractor) -> DataFrame:
+    """Rows for the table `features`; a photo that was refused has a null feature, which removes what it had before."""
+    refused = unread.select("image_id", "content_hash")
+    return computed.unionByName(refused, allowMissingColumns=True).select(
+        "image_id", F.lit(extractor.fingerprint).alias("extractor"), "feature", "feature_shape", "content_hash"
+    )
+
+
+def has_stale(features, rows: DataFrame) -> bool:
+    """Whether the table still holds features of photos that are refused by now."""
+    if features.version() is None:
+        return False
+    refused = rows.where("feature IS NULL").select("image_id", "extractor")
+    return not features.read().join(refused, ["image_id", "extractor"], "left_semi").isEmpty()
 
 
 def make_tasks_of_a_batch(job: Job) -> None:
