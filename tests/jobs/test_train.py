@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,14 @@ def weights(workspace: Workspace, run: str) -> list[np.ndarray]:
     arrays, state = checkpoint.latest(str(workspace.folder / "runs" / run / "checkpoints"))
     assert state["epoch"] == 5, "four epochs are done"
     return arrays
+
+
+def is_worker(process: psutil.Process) -> bool:
+    """Whether a process is a living worker; a zombie has no command line."""
+    try:
+        return "udfs.worker" in process.cmdline()
+    except psutil.Error:
+        return False
 
 
 def losses(workspace: Workspace, run: str) -> list[float]:
@@ -61,14 +70,14 @@ def test_training_goes_on_after_its_driver_was_killed(delta_pipeline):
     for line in process.stderr:
         if line.startswith("epoch 2/"):
             break
-    workers = [
-        child for child in psutil.Process(process.pid).children(recursive=True) if "udfs.worker" in child.cmdline()
-    ]
+    workers = [child for child in psutil.Process(process.pid).children(recursive=True) if is_worker(child)]
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert len(workers) == 2
-    psutil.wait_procs(workers, timeout=20)
-    assert not any(worker.is_running() for worker in workers)
+    deadline = time.monotonic() + 20
+    while any(map(is_worker, workers)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not any(map(is_worker, workers))
 
     done = len(losses(workspace, "killed"))
     assert 2 <= done < 4 or pytest.skip("the machine trained to the end before the driver could be killed")
