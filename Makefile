@@ -1,16 +1,21 @@
 # make demo: set up and run the whole pipeline on the drawn sample.  make test: set up and run the tests.
 PYTHON ?= python3.11
 VENV   := .venv
+AIRFLOW_VENV := .airflow
 BIN    := $(VENV)/bin
 SUBMIT := $(BIN)/spark-submit
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint lock clean
+.PHONY: help setup demo test airflow airflow-test airflow-start package bench lint lock clean
 
 help:
 	@echo "make demo   set up, then draw a sample corpus, extract, tokenize, train and evaluate on it"
 	@echo "make test   set up, then run the tests"
 	@echo "make setup  only make the environment in $(VENV)"
+	@echo "make package  build the wheel in dist/ that spark-submit --py-files sends to a cluster"
+	@echo "make airflow  only make Airflow's environment in $(AIRFLOW_VENV)"
+	@echo "make airflow-test   set up both, then run the retraining DAG once on a drawn sample"
+	@echo "make airflow-start  set up both, then start Airflow's scheduler and its pages on http://localhost:8080"
 	@echo "make bench  compare with plain one-process programs (FLICKR8K names the corpus)"
 	@echo "make lint   style checks;  make lock  resolve requirements.lock anew;  make clean  remove what was made"
 
@@ -30,8 +35,35 @@ demo:
 	@$(SUBMIT) jobs/draw_sample.py
 	@$(SUBMIT) jobs/run_pipeline.py
 
-test: setup
+airflow: $(AIRFLOW_VENV)/.ready
+
+$(AIRFLOW_VENV)/.ready: airflow_dags/requirements.lock
+	@sh jobs/driver/check_machine.sh $(PYTHON)
+	$(PYTHON) -m venv $(AIRFLOW_VENV)
+	$(AIRFLOW_VENV)/bin/python -m pip install --quiet --require-hashes --requirement airflow_dags/requirements.lock
+	@touch $@
+
+# A warehouse of its own, made anew, so that there is always something to train.
+TRIAL := $(CURDIR)/data/airflow-test
+TRIAL_CONF = {"runs": "$(TRIAL)/runs", "overrides": ["corpus.root=$(TRIAL)/corpus", "paths.warehouse=$(TRIAL)/warehouse"]}
+airflow-test: setup airflow
+	@rm -rf $(TRIAL)
+	@$(SUBMIT) jobs/draw_sample.py corpus.root=$(TRIAL)/corpus
+	@AIRFLOW_HOME=$(TRIAL)/airflow airflow_dags/airflow.sh dags test retrain_captioner --conf '$(TRIAL_CONF)'
+	@cat $(TRIAL)/runs/retrain_*/report/retraining.md
+
+airflow-start: setup airflow
+	@test -d data/sample || $(SUBMIT) jobs/draw_sample.py
+	@airflow_dags/airflow.sh standalone
+
+test: setup airflow
 	$(BIN)/python -m pytest tests
+
+# build/ of an earlier run would put modules that are gone into the wheel.
+package: setup
+	@rm -rf build dist
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/*.whl
 
 bench: setup
 	$(BIN)/python -m pytest tests/benchmarks -s
@@ -42,6 +74,8 @@ lint: setup
 lock:
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev \
 	    --no-emit-index-url --no-header pyproject.toml --output-file requirements.lock
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	    --no-emit-index-url --no-header airflow_dags/requirements.in --output-file airflow_dags/requirements.lock
 
 clean:
-	rm -rf $(VENV) data build dist *.egg-info
+	rm -rf $(VENV) $(AIRFLOW_VENV) data build dist *.egg-info

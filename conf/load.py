@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from conf.schema import Settings, fields_by_key
+from conf.schema import SHORT, Settings, fields_by_key
 from udfs.errors import InputError
 
-HERE = Path(__file__).parent
-DEFAULT = HERE / "local.yaml"
+SHIPPED = files("conf")  # the package's own YAML files; inside the archive where it is imported from a wheel
 
 
 class ConfigError(InputError):
@@ -42,11 +42,13 @@ def describe() -> str:
 
 
 def _file_values(path: str | None) -> list[tuple[str, Any]]:
-    file = Path(path) if path else DEFAULT
-    if not file.exists() and (HERE / file.name).exists() and file.parent.name == "conf":
-        file = HERE / file.name  # jobs started from another directory still find the shipped configurations
+    file = Path(path or "conf/local.yaml")
+    shipped = SHIPPED / file.name
+    if not path or (not file.exists() and file.parent.name == "conf" and shipped.is_file()):
+        file = shipped  # jobs started from another directory still find the shipped configurations
     try:
-        loaded = OmegaConf.load(file)
+        with file.open(encoding="utf-8") as stream:
+            loaded = OmegaConf.load(stream)
         if not isinstance(loaded, DictConfig):
             raise ConfigError(f"--config {file}: found a list, expected sections with keys; see conf/local.yaml")
         return list(_flatten(OmegaConf.to_container(loaded, resolve=True)))
@@ -69,8 +71,9 @@ def _override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"override {text!r}: found no '=', expected key=value, for example train.epochs=5")
+    key = key.strip()
     try:
-        return key.strip(), OmegaConf.from_dotlist([f"value={value}"])["value"]
+        return SHORT.get(key, key), OmegaConf.from_dotlist([f"value={value}"])["value"]
     except (YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"override {text!r}: not readable as YAML: {_one_line(error)}; quote the value") from error
 

@@ -55,6 +55,7 @@ class Extractor:
     weights: str = setting("imagenet", "imagenet (downloaded by Keras), a weights file, or random:SEED")
     batch_size: int = setting(32, "photos in one forward pass", low=1)
     precision: str = setting("float32", "number format of the network", choices=("float32", "bfloat16"))
+    recompute: bool = setting(False, "compute every photo's feature again, also those that are in the table")
 
 
 @dataclass
@@ -80,7 +81,10 @@ class Model:
 
 @dataclass
 class Run:
-    id: str = setting("auto", "run to train or evaluate; auto: training takes a fingerprint, evaluation the latest run")
+    id: str = setting(
+        "auto",
+        "run that the job works for; auto: training takes a fingerprint, others the latest run; champion: the promoted one",
+    )
 
 
 @dataclass
@@ -88,7 +92,14 @@ class Train:
     workers: int = setting(2, "executor tasks that train together", low=1)
     epochs: int = setting(20, "passes over the training captions", low=1)
     batch_size: int = setting(512, "global batch size, in captions", low=1)
-    learning_rate: float = setting(1e-3, "learning rate of the optimizer", low=1e-12)
+    learning_rate: float = setting(
+        1e-3, "learning rate of the optimizer, at the start where a schedule lowers it", low=1e-12
+    )
+    learning_rate_schedule: str = setting(
+        "constant",
+        "course of the learning rate over all steps; the others end at 0",
+        choices=("constant", "cosine", "linear"),
+    )
     optimizer: str = setting("adam", "Keras optimizer", choices=OPTIMIZERS)
     clip_norm: float = setting(0.0, "clip the global norm of the reduced gradient; 0 does not clip", low=0.0)
     seed: int = setting(0, "seed of initial weights, order and dropout", low=0)
@@ -96,9 +107,25 @@ class Train:
         "dev", "split that chooses the best epoch; made from train where the corpus has none"
     )
     validation_share: float = setting(0.1, "share of the training photos for a made split", low=0.001, high=0.9)
+    precision: str = setting("float32", "number format of weights and gradients", choices=("float32", "float64"))
+    deterministic: bool = setting(True, "use operations that give the same bits each time")
+    checkpoint_every: int = setting(200, "steps between checkpoints inside an epoch; 0: only at its end", low=0)
     keep_checkpoints: int = setting(2, "newest checkpoints kept in the run folder", low=1)
-    max_restarts: int = setting(3, "times the gang is started again after a lost worker", low=0)
+    max_restarts: int = setting(3, "times the gang is started again after a lost or stalled worker", low=0)
+    restart_pause: float = setting(2.0, "seconds before the first restart; doubled for each further one", low=0.0)
     start_timeout: float = setting(300.0, "seconds the gang may take to assemble", low=1.0)
+    stall_timeout: float = setting(300.0, "seconds a worker may take for a step", low=1.0)
+    lease_timeout: float = setting(
+        60.0, "seconds without a sign after which another driver may go on with the run", low=3.0
+    )
+    take_over: bool = setting(False, "take the run from a driver that still holds it")
+    allow_plain_grpc: bool = setting(False, "train although Spark's network is encrypted and TensorFlow's is not")
+
+
+@dataclass
+class Tracking:
+    mlflow: str = setting("auto", "MLflow tracking URI; auto takes the variable MLFLOW_TRACKING_URI, none logs nothing")
+    experiment: str = setting("captioner", "MLflow experiment")
 
 
 @dataclass
@@ -106,6 +133,27 @@ class Evaluate:
     split: str = setting("test", "split that is captioned and scored")
     beam_width: int = setting(1, "hypotheses kept while decoding; 1 is greedy", low=1, high=1)
     batch_size: int = setting(256, "photos decoded together", low=1)
+
+
+@dataclass
+class Compare:
+    runs: str = setting("champion,auto", "two runs, the one to beat first: ids, champion, or auto for the latest")
+    resamples: int = setting(1000, "bootstrap samples of the evaluated photos", low=100, high=100_000)
+    confidence: float = setting(0.95, "share of the samples inside a reported interval", low=0.5, high=0.999)
+    seed: int = setting(0, "seed of the bootstrap", low=0)
+
+
+@dataclass
+class Gate:
+    margin: float = setting(0.0, "BLEU-4 (0 to 1) by which a challenger must beat the champion", low=0.0, high=1.0)
+    confidence: float = setting(0.95, "share of the bootstrap samples in which it must do so", low=0.5, high=0.999)
+    tolerance: float = setting(0.01, "how far a guard metric (0 to 1) may fall below the champion's", low=0.0, high=1.0)
+
+
+@dataclass
+class Clean:
+    keep_days: float = setting(30.0, "days that checkpoints, table versions and leftovers are kept", low=0.0)
+    apply: bool = setting(False, "delete; otherwise only count what would be deleted")
 
 
 @dataclass
@@ -120,7 +168,15 @@ class Settings:
     model: Model = section(Model)
     run: Run = section(Run)
     train: Train = section(Train)
+    tracking: Tracking = section(Tracking)
     evaluate: Evaluate = section(Evaluate)
+    compare: Compare = section(Compare)
+    gate: Gate = section(Gate)
+    clean: Clean = section(Clean)
+
+
+# What may be typed for a key on the command line.
+SHORT = {"run": "run.id", "runs": "compare.runs"}
 
 
 def fields_by_key() -> dict[str, dataclasses.Field]:

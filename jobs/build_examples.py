@@ -10,9 +10,12 @@ from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from conf import Settings
 from jobs.driver.extractors import fingerprint_of
 from jobs.driver.job import Job, Outcome, run_job
+from jobs.driver.lines import pinned
 from jobs.driver.quarantine import quarantine
+from jobs.driver.source import table_versions, training_fingerprint
 from udfs.errors import InputError
 
 ONE_ROW_GROUP = 2**28  # bytes; a file's rows are bounded by examples.rows_per_file long before
@@ -25,20 +28,20 @@ LAYOUT = {
 
 def main(job: Job) -> Outcome:
     settings, examples = job.settings, job.warehouse.table("examples")
-    tokens, tokens_version = job.warehouse.pinned("tokens", "tokenize_captions")
-    features, features_version = job.warehouse.pinned("features", "extract_features")
+    tokens, tokens_version = pinned(job, "tokens", "tokenize_captions")
+    _, vocabulary_version = pinned(job, "vocabulary", "tokenize_captions")
+    features, features_version = pinned(job, "features", "extract_features")
     extractor = fingerprint_of(settings.extractor)
-    cleaning = check_tokens(job)
+    cleaning = check_tokens(job, tokens_version, vocabulary_version)
     made_from = {
-        "tokens": tokens_version, "features": features_version, "extractor": extractor,
+        "tokens": tokens_version, "vocabulary": vocabulary_version, "features": features_version, "extractor": extractor,
         "validation_split": settings.train.validation_split,
         "shards": settings.examples.shards, "rows_per_file": settings.examples.rows_per_file,
     }  # fmt: skip
-    last = examples.provenance()
+    version = examples.version()
+    last = examples.provenance(version)
     if last.get("made_from") == made_from:
-        return Outcome(
-            "examples", None, examples.version(), last["rows_in"], 0, last["rows"], last["quarantined"], last["metrics"]
-        )
+        return outcome(settings, last, version, written=0)
 
     features = features.where(F.col("extractor") == extractor)
     if features.isEmpty():
@@ -57,17 +60,25 @@ def main(job: Job) -> Outcome:
     note = {
         "made_from": made_from, "rows_in": rows_in, "rows": sum(counts.values()), "quarantined": refused,
         "vocabulary": cleaning["vocabulary"], "vocabulary_size": cleaning["vocabulary_size"],
-        "max_length": cleaning["max_length"],
+        "max_length": cleaning["max_length"], "text": cleaning["text"],
         "metrics": {"photos": counts, "captions": complete.agg(F.sum("caption_count")).first()[0]},
     }  # fmt: skip
     version = examples.replace(rows, note, partition_by=["split", "shard", "part"], options=LAYOUT)
-    return Outcome("examples", None, version, rows_in, sum(counts.values()), 0, refused, note["metrics"])
+    return outcome(settings, note, version, written=note["rows"])
 
 
-def check_tokens(job: Job) -> dict:
+def outcome(settings: Settings, note: dict, version: int, written: int) -> Outcome:
+    """The outcome; its metrics name the training that these examples and settings make (`training`)."""
+    return Outcome(
+        "examples", None, version, note["rows_in"], written, note["rows"] - written, note["quarantined"],
+        {**note["metrics"], "training": training_fingerprint(settings, note, version)}, table_versions(note, version),
+    )  # fmt: skip
+
+
+def check_tokens(job: Job, tokens_version: int, vocabulary_version: int) -> dict:
     """How the tokens were cleaned, after checking that tokens, vocabulary and configuration belong together."""
-    tokens = job.warehouse.require("tokens", "tokenize_captions").provenance()
-    vocabulary = job.warehouse.require("vocabulary", "tokenize_captions").provenance()
+    tokens = job.warehouse.table("tokens").provenance(tokens_version)
+    vocabulary = job.warehouse.table("vocabulary").provenance(vocabulary_version)
     if not tokens or tokens.get("vocabulary") != vocabulary.get("vocabulary"):
         raise InputError(
             f"table tokens: made with the vocabulary {tokens.get('vocabulary')}, but the table vocabulary holds "
@@ -80,7 +91,8 @@ def check_tokens(job: Job) -> dict:
                 f"text.{key}: the configuration says {wanted}, but the table tokens was made with {value}; "
                 "run jobs/tokenize_captions.py with the same configuration"
             )
-    return {**tokens["text"], "vocabulary": tokens["vocabulary"], "vocabulary_size": tokens["vocabulary_size"]}
+    kept = {key: tokens[key] for key in ("text", "vocabulary", "vocabulary_size")}
+    return {**kept, "max_length": tokens["text"]["max_length"]}
 
 
 def join_captions(tokens: DataFrame, validation_split: str, max_length: int) -> DataFrame:

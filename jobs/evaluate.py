@@ -11,47 +11,42 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.driver.baselines import constant_captions, shuffled_captions, with_counts
+from jobs.driver.champion import require_champion, require_trained
 from jobs.driver.job import Job, Outcome, run_job
+from jobs.driver.lines import pinned
 from jobs.driver.quarantine import quarantine
-from jobs.driver.runs import latest_run, read_json, run_folder, write_json
+from jobs.driver.runs import latest_run, read_json, write_json
 from udfs import files
-from udfs.bleu import ORDERS, BleuCounts, bleu_scores, count_batches
+from udfs.bleu import ORDERS, BleuCounts, bleu_scores
 from udfs.decoding import caption_photos
 from udfs.errors import InputError
 from udfs.text import words
 
-SHUFFLES = 5  # one shuffle of a small split is a matter of luck
-COUNTS = "matches array<bigint>, totals array<bigint>, hypothesis_length bigint, reference_length bigint"
-
 
 def main(job: Job) -> Outcome:
-    settings = job.settings
-    run_id = latest_run(job) if settings.run.id == "auto" else settings.run.id
-    folder, split = run_folder(settings, run_id), settings.evaluate.split
+    wanted = job.settings.run.id
+    if wanted == "champion":
+        return evaluate_run(job, require_champion(job.settings).run)
+    return evaluate_run(job, latest_run(job) if wanted == "auto" else wanted)
+
+
+def evaluate_run(job: Job, run_id: str) -> Outcome:
+    """Scores a run on the captions and features that belong to the job's run."""
+    settings, split = job.settings, job.settings.evaluate.split
+    folder = require_trained(settings, run_id)
     run = read_json(f"{folder}/run.json")
-    if run is None or not files.exists(f"{folder}/model.keras"):
-        raise InputError(
-            f"run.id: no trained model in {folder}; run jobs/train.py first, or give the id of a finished run"
-        )
-    captions, captions_version = job.warehouse.pinned("captions", "tokenize_captions")
-    features, features_version = job.warehouse.pinned("features", "extract_features")
+    captions, captions_version = pinned(job, "captions", "tokenize_captions")
+    features, features_version = pinned(job, "features", "extract_features")
+    versions = {"captions": captions_version, "features": features_version}
     made_from = {
-        "captions": captions_version, "features": features_version, "split": split,
-        "beam_width": settings.evaluate.beam_width, "extractor": run["extractor"],
+        **versions, "split": split, "beam_width": settings.evaluate.beam_width, "extractor": run["extractor"],
     }  # fmt: skip
     last = read_json(f"{folder}/evaluate-{split}.json") or {}
     table = job.warehouse.table("predictions")
     if last.get("made_from") == made_from:
-        return Outcome(
-            "predictions",
-            run_id,
-            last["version"],
-            last["photos"],
-            0,
-            last["scored"],
-            last["quarantined"],
-            last["metrics"],
-        )
+        return Outcome("predictions", run_id, last["version"], last["photos"], 0, last["scored"], last["quarantined"],
+                       last["metrics"], versions)  # fmt: skip
 
     references = split_references(captions, split).persist(StorageLevel.MEMORY_AND_DISK)
     photos = references.count()
@@ -84,7 +79,7 @@ def main(job: Job) -> Outcome:
     )  # fmt: skip
     kept = {"made_from": made_from, "version": version, "photos": photos, "scored": written, "quarantined": refused}
     write_json(f"{folder}/evaluate-{split}.json", {**kept, "metrics": metrics})
-    return Outcome("predictions", run_id, version, photos, written, 0, refused, metrics)
+    return Outcome("predictions", run_id, version, photos, written, 0, refused, metrics, versions)
 
 
 def split_references(captions: DataFrame, split: str) -> DataFrame:
@@ -106,12 +101,6 @@ def generate(job: Job, features: DataFrame, folder: str) -> DataFrame:
     return rows.mapInArrow(work, "image_id string, hypothesis string")
 
 
-def with_counts(rows: DataFrame) -> DataFrame:
-    """The map step: adds the n-gram counts of `hypothesis` against `references`, both normalised text."""
-    schema = f"image_id string, hypothesis string, references array<string>, {COUNTS}"
-    return rows.select("image_id", "hypothesis", "references").mapInPandas(count_batches, schema)
-
-
 def score(rows: DataFrame) -> dict[str, float]:
     """The reduce step: BLEU-1..4 of all rows together."""
     sums = {
@@ -124,24 +113,6 @@ def score(rows: DataFrame) -> dict[str, float]:
     ).first()
     matches, totals = (tuple(total[f"{name}{order}"] for order in ORDERS) for name in ("matches", "totals"))
     return bleu_scores(BleuCounts(matches, totals, total.h, total.r))
-
-
-def constant_captions(scored: DataFrame, captions: DataFrame) -> DataFrame:
-    """The most frequent training caption for every photo."""
-    text = F.concat_ws(" ", words(F.col("text")))
-    counts = captions.where("split = 'train'").groupBy(text.alias("hypothesis")).count()
-    most_frequent = counts.orderBy(F.desc("count"), "hypothesis").first()
-    return scored.withColumn("hypothesis", F.lit(most_frequent.hypothesis if most_frequent else ""))
-
-
-def shuffled_captions(scored: DataFrame) -> DataFrame:
-    """Each photo gets the captions of SHUFFLES others: the photos in order of a hash, each taking its next neighbours'."""
-    ids = [row.image_id for row in scored.select("image_id").orderBy(F.sha2("image_id", 256)).collect()]
-    distances = range(1, max(2, min(SHUFFLES + 1, len(ids))))
-    pairs = [(image_id, ids[(place + far) % len(ids)]) for far in distances for place, image_id in enumerate(ids)]
-    neighbours = scored.sparkSession.createDataFrame(pairs, "image_id string, other string")
-    others = scored.select(F.col("image_id").alias("other"), "hypothesis")
-    return scored.drop("hypothesis").join(neighbours, "image_id").join(others, "other")
 
 
 def refusals(references: DataFrame, hypotheses: DataFrame, features_version: int) -> DataFrame:

@@ -25,9 +25,10 @@ def main(job: Job) -> Outcome:
     corpus = find_corpus(job.spark, job.settings)
     made_from = provenance(job, corpus)
     tables = {name: job.warehouse.table(name) for name in TABLES}
-    last = tables["tokens"].provenance()
-    if last.get("made_from") == made_from and all(t.provenance() == last for t in tables.values()):
-        return outcome(tables["tokens"], last, unchanged=last["accepted"])
+    versions = {name: table.version() for name, table in tables.items()}
+    notes = [tables[name].provenance(version) for name, version in versions.items()]
+    if notes[0].get("made_from") == made_from and all(note == notes[0] for note in notes):
+        return outcome(versions, notes[0], unchanged=notes[0]["accepted"])
 
     parsed = accept_or_refuse(job, corpus).persist(StorageLevel.MEMORY_AND_DISK)
     accepted = parsed.where("reason IS NULL").drop("reason", "line")
@@ -52,16 +53,18 @@ def main(job: Job) -> Outcome:
         "made_from": made_from, "rows_in": rows_in, "accepted": kept, "quarantined": refused,
         "vocabulary": fingerprint, "vocabulary_size": len(ordered), "text": made_from["text"],
     }  # fmt: skip
-    tables["captions"].replace(accepted.select("image_id", "caption_no", "text", "split"), note)
-    tables["vocabulary"].replace(vocabulary, note)
-    tables["tokens"].replace(tokens, note)
-    return outcome(tables["tokens"], note, unchanged)
+    rows = {
+        "captions": accepted.select("image_id", "caption_no", "text", "split"), "vocabulary": vocabulary, "tokens": tokens,
+    }  # fmt: skip
+    versions = {name: tables[name].replace(rows[name], note) for name in TABLES}
+    return outcome(versions, note, unchanged)
 
 
-def outcome(tokens, note: dict, unchanged: int) -> Outcome:
+def outcome(versions: dict[str, int], note: dict, unchanged: int) -> Outcome:
     return Outcome(
         table="tokens",
-        version=tokens.version(),
+        version=versions["tokens"],
+        versions=versions,
         rows_in=note["rows_in"],
         written=note["accepted"] - unchanged,
         unchanged=unchanged,

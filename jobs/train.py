@@ -1,84 +1,106 @@
 """Trains the captioner on Spark's executors: a gang of `train.workers` barrier tasks, synchronised by TensorFlow.
 
-The run's folder under `paths.runs` holds config.yaml, metrics.jsonl, checkpoints/, model.keras (of the epoch with the
-lowest validation loss) and vocabulary.json. The same command goes on from the last checkpoint, and does nothing once the
-run is finished.
+The run's folder under `paths.runs` holds config.yaml, metrics.jsonl, tensorboard/, checkpoints/, attempts/, model.keras (of
+the epoch with the lowest validation loss) and vocabulary.json. The same command goes on from the last checkpoint, and does
+nothing once the run is finished.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from urllib.parse import unquote
 
 from omegaconf import OmegaConf
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.build_examples import check_tokens
-from jobs.driver.extractors import fingerprint_of
-from jobs.driver.gang import require_gang, run_gang
+from jobs.driver.gang import run_gang
 from jobs.driver.job import Job, Outcome, run_job
-from jobs.driver.reports import TrainingView
-from jobs.driver.runs import fingerprint, identity, read_json, record_run, run_folder, write_json
-from udfs import files
+from jobs.driver.lease import Lease
+from jobs.driver.preflight import require_cluster, require_members
+from jobs.driver.runs import fingerprint, read_json, record_run, run_folder, write_json
+from jobs.driver.source import training_source
+from jobs.driver.tracking import open_tracking
+from jobs.driver.training_view import TrainingView
+from udfs import attempts, files
 from udfs.captioner import CaptionerShape
 from udfs.errors import InputError
 from udfs.plan import Plan
 from udfs.reader import ExampleFile, Split
 
 
+@dataclass
+class Wanted:
+    """A training run as configured: its id and folder, the examples it reads, and all that decides its outcome."""
+
+    id: str
+    folder: str
+    examples: DataFrame
+    note: dict
+    versions: dict[str, int]
+    identity: dict
+
+
 def main(job: Job) -> Outcome:
-    settings = job.settings
-    examples, version = job.warehouse.pinned("examples", "build_examples")
-    note = job.warehouse.table("examples").provenance()
-    check_examples(job, note)
-    versions = {"examples": version, "vocabulary": job.warehouse.table("vocabulary").version()}
-    made_from = {**versions, "extractor": note["made_from"]["extractor"], "vocabulary": note["vocabulary"]}
-    wanted = identity(settings, made_from)
+    run = find_run(job)
+    photos = run.examples.where("split = 'train'").count()
+    if files.exists(f"{run.folder}/run.json"):
+        require_same(read_json(f"{run.folder}/run.json")["identity"], run.identity, run.id)
+        if done := read_json(f"{run.folder}/train.json"):
+            return Outcome("runs", run.id, done["version"], photos, 0, photos, 0, done["metrics"], run.versions)
+    require_cluster(job.spark, job.settings.train)
+    plan = make_plan(job, run)
+    require_lanes(job, plan, photos)
+    try:
+        lease = Lease(run.folder, job.settings.train.lease_timeout, job.settings.train.take_over)
+    except OSError as error:
+        raise InputError(f"paths.runs: cannot write to {run.folder} ({error}); make it writable or set it") from error
+    with lease:
+        version, metrics = train(job, run, plan, lease, photos)
+    return Outcome("runs", run.id, version, photos, photos, 0, 0, metrics, run.versions)
+
+
+def find_run(job: Job) -> Wanted:
+    """The run that the configuration and the tables mean. Raises InputError where they do not belong together."""
+    settings, source = job.settings, training_source(job)
+    wanted = source.identity(settings)
     run_id = fingerprint(wanted) if settings.run.id == "auto" else settings.run.id
-    folder = run_folder(settings, run_id)
-    trained_on = examples.where("split = 'train'").count()
-    if files.exists(f"{folder}/run.json"):
-        require_same(read_json(f"{folder}/run.json")["identity"], wanted, run_id)
-        if done := read_json(f"{folder}/train.json"):
-            return Outcome("runs", run_id, done["version"], trained_on, 0, trained_on, 0, done["metrics"])
+    return Wanted(run_id, run_folder(settings, run_id), source.examples, source.note, source.versions, wanted)
 
-    require_gang(job.spark, settings.train.workers, settings.train.start_timeout)
-    plan = make_plan(job, examples, note, folder)
-    if len([lane for lane in plan.train.lanes if lane]) < settings.train.workers:
-        raise InputError(
-            f"train.workers: found {settings.train.workers}, but the table examples has {trained_on} training photos in "
-            f"{settings.examples.shards} shards; lower train.workers or raise examples.shards"
-        )
-    config = OmegaConf.to_yaml(OmegaConf.structured(settings))
-    prepare_folder(job, folder, config, wanted, note)
+
+def train(job: Job, run: Wanted, plan: Plan, lease: Lease, photos: int) -> tuple[int, dict]:
+    """Trains a run that this driver holds; the version of the table `runs` and the metrics."""
+    settings = job.settings.train
+    probe = attempts.attempt_file(run.folder, lease.attempt)
+    require_members(job.spark, settings.workers, run.folder, probe, plan.worker_bytes(settings.workers))
+    config = OmegaConf.to_yaml(OmegaConf.structured(job.settings))
+    prepare_folder(job, run, config)
+    record_run(job, run.id, config, run.versions, {}, "running")
     job.say(
-        f"run {run_id}: {settings.train.workers} workers, {trained_on} photos, {settings.train.epochs} epochs, {folder}"
+        f"run {run.id}, attempt {lease.attempt}: {settings.workers} workers, {photos} photos, {settings.epochs} epochs, "
+        f"{run.folder}"
     )
-    record_run(job, run_id, config, versions, {}, "running")
-    view = TrainingView(settings.train.epochs)
-    metrics = run_gang(job.spark, plan, settings.train.workers, settings.train.max_restarts, view, job.say)[0]
-    table_version = record_run(job, run_id, config, versions, metrics, "trained")
-    write_json(f"{folder}/train.json", {"version": table_version, "metrics": metrics})
-    return Outcome("runs", run_id, table_version, trained_on, trained_on, 0, 0, metrics)
+    results = run_gang(job.spark, plan, settings, lease, make_view(job, run, plan), job.say)
+    lease.require_held()
+    version = record_run(job, run.id, config, run.versions, results[0], "trained")
+    write_json(f"{run.folder}/train.json", {"version": version, "metrics": results[0]})
+    return version, results[0]
 
 
-def check_examples(job: Job, note: dict) -> None:
-    """Refuses examples that do not belong to the configuration or to the current vocabulary."""
-    cleaning, made_from = check_tokens(job), note.get("made_from", {})
-    wanted = {
-        "extractor": fingerprint_of(job.settings.extractor),
-        "validation_split": job.settings.train.validation_split,
-        "shards": job.settings.examples.shards,
-    }
-    found = {key: made_from.get(key) for key in wanted}
-    wanted["vocabulary"], found["vocabulary"] = cleaning["vocabulary"], note.get("vocabulary")
-    for key, value in wanted.items():
-        if found[key] != value:
-            raise InputError(
-                f"table examples: its {key} is {found[key]!r}, but the configuration means {value!r}; "
-                "run jobs/build_examples.py with the same configuration"
-            )
+def make_view(job: Job, run: Wanted, plan: Plan):
+    """What is done with the workers' events: shown, and logged to MLflow where that is configured."""
+    show = TrainingView(plan.epochs, sum(plan.train.captions(lane) for lane in range(len(plan.train.lanes))))
+    log = open_tracking(job.settings.tracking, run.folder, run.id, run.identity, job.say)
+    return show if log is None else lambda event: (show(event), log(event))
+
+
+def require_lanes(job: Job, plan: Plan, photos: int) -> None:
+    workers = job.settings.train.workers
+    if len([lane for lane in plan.train.lanes if lane]) < workers:
+        raise InputError(
+            f"train.workers: found {workers}, but the table examples has {photos} training photos in "
+            f"{job.settings.examples.shards} shards; lower train.workers or raise examples.shards"
+        )
 
 
 def require_same(found: dict, wanted: dict, run_id: str) -> None:
@@ -91,15 +113,18 @@ def require_same(found: dict, wanted: dict, run_id: str) -> None:
         )
 
 
-def make_plan(job: Job, examples: DataFrame, note: dict, folder: str) -> Plan:
-    settings, model, train = job.settings, job.settings.model, job.settings.train
-    size = examples.select(F.size("feature").alias("n")).first().n
+def make_plan(job: Job, run: Wanted) -> Plan:
+    settings, note = job.settings, run.note
+    model, train = settings.model, settings.train
+    size = run.examples.select(F.size("feature").alias("n")).first().n
     shape = CaptionerShape(note["vocabulary_size"], size, model.embedding_dim, model.lstm_units, model.dropout)
-    splits = find_files(examples, settings.examples.shards, note["max_length"] + 1)
+    splits = find_files(run.examples, settings.examples.shards, note["max_length"] + 1)
     return Plan(
-        run_folder=folder, shape=shape, train=splits["train"], validation=splits[train.validation_split],
+        run_folder=run.folder, shape=shape, train=splits["train"], validation=splits[train.validation_split],
         epochs=train.epochs, batch_size=train.batch_size, optimizer=train.optimizer, learning_rate=train.learning_rate,
-        clip_norm=train.clip_norm, seed=train.seed, keep_checkpoints=train.keep_checkpoints,
+        learning_rate_schedule=train.learning_rate_schedule, clip_norm=train.clip_norm, seed=train.seed,
+        precision=train.precision, deterministic=train.deterministic, checkpoint_every=train.checkpoint_every,
+        keep_checkpoints=train.keep_checkpoints,
     )  # fmt: skip
 
 
@@ -118,24 +143,20 @@ def find_files(examples: DataFrame, shards: int, width: int) -> dict[str, Split]
     return {split: Split(tuple(map(tuple, lane)), width) for split, lane in lanes.items()}
 
 
-def prepare_folder(job: Job, folder: str, config: str, wanted: dict, note: dict) -> None:
-    """Writes what the run is before it starts. Raises InputError where the folder cannot be written."""
-    vocabulary = job.warehouse.table("vocabulary").read().orderBy("token_id").collect()
-    tokens = [row.token for row in vocabulary]
-    try:
-        files.write_text(f"{folder}/config.yaml", config)
-        write_json(
-            f"{folder}/vocabulary.json",
-            {"fingerprint": note["vocabulary"], "max_length": note["max_length"], "tokens": tokens},
-        )
-        write_json(
-            f"{folder}/run.json",
-            {"identity": wanted, "extractor": note["made_from"]["extractor"], "train": asdict(job.settings.train)},
-        )
-    except OSError as error:
-        raise InputError(
-            f"paths.runs: cannot write to {folder} ({error}); make it writable or set paths.runs"
-        ) from error
+def prepare_folder(job: Job, run: Wanted, config: str) -> None:
+    """Writes what the run is before it starts."""
+    vocabulary = job.warehouse.table("vocabulary").read(run.versions["vocabulary"]).orderBy("token_id").collect()
+    tokens = {"fingerprint": run.note["vocabulary"], "max_length": run.note["max_length"]}
+    files.write_text(f"{run.folder}/config.yaml", config)
+    write_json(f"{run.folder}/vocabulary.json", {**tokens, "tokens": [row.token for row in vocabulary]})
+    write_json(
+        f"{run.folder}/run.json",
+        {
+            "identity": run.identity,
+            "extractor": run.note["made_from"]["extractor"],
+            "train": asdict(job.settings.train),
+        },
+    )
 
 
 if __name__ == "__main__":

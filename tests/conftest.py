@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import conf
-from jobs.driver.job import Job, Outcome
+from jobs.driver.job import Job, Outcome, perform
 
 ROOT = Path(__file__).parent.parent
 # A network that is quick to build and run, with weights that need no file.
@@ -61,9 +61,7 @@ class Workspace:
         ]
 
     def run(self, name: str, *overrides: str) -> Outcome:
-        outcome = importlib.import_module(f"jobs.{name}").main(self.job(name, *overrides))
-        outcome.check()
-        return outcome
+        return perform(self.job(name, *overrides), importlib.import_module(f"jobs.{name}").main)[0]
 
     def table(self, name: str):
         return self.job("test").warehouse.table(name)
@@ -112,6 +110,33 @@ def delta_pipeline(spark, drawn, tmp_path_factory):
 def parquet_pipeline(spark, drawn, tmp_path_factory):
     """The same with Parquet tables."""
     return run_pipeline(tmp_path_factory.mktemp("parquet"), drawn, "parquet")
+
+
+FLICKR8K = Path(os.environ.get("FLICKR8K", ROOT.parent / "shared" / "flickr8k"))
+
+
+@pytest.fixture(scope="session")
+def real_photos(spark, tmp_path_factory) -> Workspace:
+    """The first 320 training and 40 development photos of Flickr8k with their captions, through the real jobs."""
+    if not FLICKR8K.is_dir():
+        pytest.skip(f"no photos in {FLICKR8K}; name Flickr8k's folder with FLICKR8K")
+    folder = tmp_path_factory.mktemp("flickr8k")
+    images = folder / "corpus" / "images"
+    images.mkdir(parents=True)
+    for split, count in {"train": 320, "dev": 40}.items():
+        (listed,) = FLICKR8K.glob(f"*{split}Images.txt")
+        names = listed.read_text().split()[:count]
+        (folder / "corpus" / listed.name).write_text("\n".join(names) + "\n")
+        for name in names:
+            (images / name).symlink_to((FLICKR8K / "images" / name).resolve())
+    kept = {path.name for path in images.iterdir()}
+    (captions,) = FLICKR8K.glob("*.token.txt")
+    lines = [line for line in captions.read_text().splitlines() if line.split("#")[0] in kept]
+    (folder / "corpus" / captions.name).write_text("\n".join(lines) + "\n")
+    workspace = Workspace(folder, [*SMALL_NETWORK, "text.min_count=2", "storage.format=parquet"])
+    for name in ("extract_features", "tokenize_captions", "build_examples"):
+        workspace.run(name)
+    return workspace
 
 
 @dataclass

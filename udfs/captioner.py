@@ -21,12 +21,19 @@ class CaptionerShape:
     lstm_units: int = 256
     dropout: float = 0.5
 
+    @property
+    def parameters(self) -> int:
+        """The number of trainable weights."""
+        words, units, embedded = self.vocabulary_size, self.lstm_units, self.embedding_dim
+        lstm = 4 * units * (embedded + units + 1)
+        return words * embedded + lstm + (self.feature_size + 1 + units + 1) * units + (units + 1) * words
+
 
 def build_captioner(shape: CaptionerShape) -> keras.Model:
     """The captioner, from (tokens, photo) to the logits of each next word.
 
-    Inputs: tokens int32 (batch, steps), padded with 0; photo float32 (batch, feature_size).
-    Output: float32 logits (batch, steps, vocabulary_size); step t is read after tokens 0..t.
+    Inputs: tokens int32 (batch, steps), padded with 0; photo (batch, feature_size) in Keras's float type.
+    Output: logits (batch, steps, vocabulary_size) in that type; step t is read after tokens 0..t.
     """
     import keras
     from keras import layers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import inspect
 import json
@@ -158,6 +159,8 @@ def _loaded(extractor: Extractor, weights_file: str | None, task_cores: int):
         pixels = module.preprocess_input(tf.cast(photos, tf.float32))
         return tf.cast(network(pixels, training=False), tf.float32)
 
+    # Spark's Python worker collects garbage after each task, which takes half a second with all that TensorFlow loaded.
+    gc.freeze()
     return predict, size, list(network.output_shape[1:])
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from udfs.errors import InputError
+
 
 @dataclass(frozen=True)
 class ExampleFile:
@@ -51,6 +53,11 @@ class Batch:
 
     tokens: np.ndarray
     photo: np.ndarray
+
+    @property
+    def captions(self) -> int:
+        """The captions in it, padding not counted."""
+        return int((self.tokens[:, 0] != 0).sum())
 
 
 def worker_batches(
@@ -118,7 +125,7 @@ class _Lane:
 def read_file(file: ExampleFile, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All rows of a file, through petastorm: photo (rows, size), tokens (rows, captions, width), captions a row.
 
-    Raises RuntimeError where the file does not hold the rows that its table version says.
+    Raises InputError where the file does not hold the rows that its table version says.
     """
     from petastorm import make_batch_reader
 
@@ -130,9 +137,9 @@ def read_file(file: ExampleFile, width: int) -> tuple[np.ndarray, np.ndarray, np
     photo = np.concatenate([np.stack(group.feature) for group in groups]).astype("float32", copy=False)
     counts = np.concatenate([group.caption_count for group in groups]).astype("int64")
     if len(photo) != file.rows or counts.sum() != file.captions:
-        raise RuntimeError(
+        raise InputError(
             f"{file.uri}: found {len(photo)} rows with {counts.sum()} captions, expected {file.rows} with {file.captions}; "
-            "was the file changed by hand?"
+            "the file was changed by hand: write the table examples anew"
         )
     tokens = np.concatenate([np.stack(group.token_ids) for group in groups]).astype("int32", copy=False)
     return photo, tokens.reshape(len(photo), -1, width), counts

@@ -11,51 +11,30 @@ from collections.abc import Callable
 
 import numpy as np
 
-from udfs import checkpoint, files
+from udfs import checkpoint
+from udfs.attempts import RunWriter
+from udfs.captioner import build_captioner
+from udfs.checkpoint import Checkpoint
 from udfs.devices import use_task_devices
+from udfs.errors import InputError
+from udfs.event_files import event_file
 from udfs.plan import Member, Plan
-from udfs.reader import worker_batches
+from udfs.reader import Split, worker_batches
 from udfs.training_step import Engine
+from udfs.usage import Usage
 
 REPORT_SECONDS = 0.5
+BEGINNING = {"epoch": 1, "step": 0, "sums": [0.0, 0.0, 0.0], "seconds": 0.0, "history": []}
 
 
 def train(plan: Plan, member: Member, report: Callable[[dict], None]) -> dict:
     """Trains the captioner together with the other members; every one returns the same summary.
 
-    Starts at the newest checkpoint of the run folder. The chief writes checkpoints, metrics.jsonl and model.keras, which
-    holds the weights of the epoch with the lowest validation loss. `report` receives steps and epochs as they pass.
+    Starts at the newest checkpoint of the run folder. The chief writes checkpoints, metrics.jsonl, TensorBoard's event
+    files and model.keras, which holds the weights of the epoch with the lowest validation loss. `report` receives what
+    happens as it happens. Raises InputError where going on is pointless, and Superseded where a newer attempt holds the run.
     """
-    engine = start_engine(plan, member)
-    state = restore_or_start(plan, member, engine)
-    for epoch in range(state["epoch"], plan.epochs + 1):
-        started = time.monotonic()
-        sums = train_epoch(plan, member, engine, epoch, report)
-        seconds = time.monotonic() - started
-        line = epoch_metrics(plan, epoch, sums, validate(plan, member, engine, epoch), seconds)
-        state = {"epoch": epoch + 1, "history": [*state["history"], line]}
-        if member.is_chief:
-            keep_if_best(plan, engine, state["history"])
-            files.write_text(
-                f"{plan.run_folder}/metrics.jsonl", "".join(json.dumps(past) + "\n" for past in state["history"])
-            )
-            checkpoint.save(
-                checkpoints(plan),
-                epoch * plan.train.steps(plan.batch_size),
-                engine.snapshot(),
-                state,
-                plan.keep_checkpoints,
-            )
-        report({"kind": "epoch", "rank": member.rank, **line})
-    best = min(state["history"], key=lambda line: line["val_loss"])
-    if member.is_chief:
-        save_model(plan, engine)
-    engine.total([np.ones(1)])  # nobody leaves before the chief has saved
-    return {
-        "epochs": len(state["history"]),
-        "best_epoch": best["epoch"],
-        **{key: best[key] for key in ("loss", "val_loss", "val_accuracy")},
-    }
+    return Training(plan, member, start_engine(plan, member), report).run()
 
 
 def start_engine(plan: Plan, member: Member) -> Engine:
@@ -65,71 +44,155 @@ def start_engine(plan: Plan, member: Member) -> Engine:
     use_task_devices(member.cores, member.gpus)
     import tensorflow as tf
 
+    if plan.deterministic:
+        tf.config.experimental.enable_op_determinism()
     communication = tf.distribute.experimental.CommunicationImplementation
-    options = tf.distribute.experimental.CommunicationOptions(
-        implementation=communication.NCCL if member.gpus else communication.RING
-    )
-    strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
-    return Engine(strategy, plan.shape, plan.optimizer, plan.learning_rate, plan.clip_norm, plan.seed)
+    # NCCL needs a GPU that TensorFlow sees, whatever Spark assigned.
+    chosen = communication.NCCL if tf.config.list_physical_devices("GPU") else communication.RING
+    options = tf.distribute.experimental.CommunicationOptions(implementation=chosen)
+    return Engine(tf.distribute.MultiWorkerMirroredStrategy(communication_options=options), plan)
 
 
-def restore_or_start(plan: Plan, member: Member, engine: Engine) -> dict:
-    """The state to go on from, equal on every worker: the chief reads the newest checkpoint and shares it."""
-    found = checkpoint.latest(checkpoints(plan)) if member.is_chief else None
-    state = {"epoch": 1, "history": []}
-    if found:
-        arrays, state = found
-        engine.restore(arrays)
-    engine.synchronise(member.is_chief)
-    return share_state(state, member, engine)
+def describe_devices(member: Member) -> str:
+    """What this worker computes on, and how it exchanges gradients."""
+    import tensorflow as tf
+
+    found = len(tf.config.list_physical_devices("GPU"))
+    if not member.gpus:
+        return f"{member.cores} CPU threads; ring"
+    return f"GPUs {', '.join(member.gpus)}, of which TensorFlow finds {found}; {'NCCL' if found else 'ring'}"
 
 
-def share_state(state: dict, member: Member, engine: Engine) -> dict:
-    """The chief's JSON state on every worker, as a sum of bytes to which the others add nothing."""
-    text = json.dumps(state).encode() if member.is_chief else b""
-    (length,) = engine.total([np.array([len(text)], "int64")])
-    room = np.zeros(int(length[0]), "int32")
-    room[: len(text)] = np.frombuffer(text, "uint8")
-    (shared,) = engine.total([room])
-    return json.loads(shared.astype("uint8").tobytes())
+class Training:
+    """One worker's way through the epochs. `state` is what a checkpoint holds beside arrays; `best` only the chief has."""
 
+    def __init__(self, plan: Plan, member: Member, engine: Engine, report: Callable[[dict], None]):
+        self.plan, self.member, self.engine = plan, member, engine
+        self.writer = RunWriter(plan.run_folder, member.attempt)
+        self.best: list[np.ndarray] = []
+        self.state = dict(BEGINNING)
+        self._report, self._reported = report, 0.0
 
-def train_epoch(plan: Plan, member: Member, engine: Engine, epoch: int, report) -> np.ndarray:
-    """One pass over the training captions; the global (summed loss, correct words, words)."""
-    sums, steps, reported = np.zeros(3), plan.train.steps(plan.batch_size), 0.0
-    batches = worker_batches(
-        plan.train, plan.batch_size, plan.shape.feature_size, member.rank, member.workers, epoch, plan.seed
-    )
-    for step, batch in enumerate(batches):
-        sums += engine.train(batch, (plan.seed, epoch, step, member.rank))
-        if not math.isfinite(sums[0]):
-            raise FloatingPointError(f"the loss of epoch {epoch}, step {step} is {sums[0]}; lower train.learning_rate")
-        if time.monotonic() - reported > REPORT_SECONDS or step == steps - 1:
-            reported = time.monotonic()
-            report(
-                {
-                    "kind": "step",
-                    "rank": member.rank,
-                    "epoch": epoch,
-                    "step": step + 1,
-                    "steps": steps,
-                    "loss": sums[0] / sums[2],
-                }
-            )
-    return sums
+    def run(self) -> dict:
+        self.restore()
+        self.report("ready", epoch=self.state["epoch"], step=self.state["step"], devices=describe_devices(self.member))
+        while self.state["epoch"] <= self.plan.epochs:
+            line = self.train_epoch()
+            if self.member.is_chief:
+                self.keep(line)
+            self.report("epoch", **line)
+        if self.member.is_chief:
+            self.save_model()
+        self.engine.total([np.ones(1)])  # nobody leaves before the chief has saved
+        best = min(self.state["history"], key=lambda line: line["val_loss"])
+        summary = {key: best[key] for key in ("loss", "val_loss", "val_accuracy")}
+        return {"epochs": len(self.state["history"]), "best_epoch": best["epoch"], **summary}
 
+    def restore(self) -> None:
+        """Goes on from the newest checkpoint, which the chief reads and shares."""
+        found = checkpoint.latest(self.plan.run_folder) if self.member.is_chief else None
+        if found:
+            self.engine.restore(found.variables)
+            self.best, self.state = found.best, found.state
+        self.engine.synchronise(self.member.is_chief)
+        self.state = self._shared(self.state)
 
-def validate(plan: Plan, member: Member, engine: Engine, epoch: int) -> np.ndarray:
-    """The global (summed loss, correct words, words) on the validation split."""
-    batches = worker_batches(
-        plan.validation, plan.batch_size, plan.shape.feature_size, member.rank, member.workers, epoch, seed=None
-    )
-    sums = sum((engine.validate(batch.tokens, batch.photo).numpy() for batch in batches), np.zeros(3, "float32"))
-    return engine.total([sums.astype("float64")])[0]
+    def train_epoch(self) -> dict:
+        """The rest of an epoch and its validation; moves the state to the next one. Returns the line of metrics.jsonl."""
+        plan, state = self.plan, self.state
+        epoch, first, sums = state["epoch"], state["step"], np.array(state["sums"])
+        began, usage, captions = time.monotonic() - state["seconds"], Usage(), 0
+        for step, batch in enumerate(self.batches(plan.train, epoch, plan.seed, first), first + 1):
+            sums += self.engine.train(batch, (plan.seed, epoch, step, self.member.rank))
+            captions += batch.captions
+            if not math.isfinite(sums[0]):
+                raise InputError(
+                    f"train.learning_rate: found {plan.learning_rate}, and the loss of epoch {epoch} became {sums[0]} at "
+                    f"step {step}; lower it, or set train.clip_norm=1"
+                )
+            seconds = time.monotonic() - began
+            self.moved("step", epoch, step, plan.steps, loss=sums[0] / sums[2], seconds=seconds)
+            if plan.checkpoint_every and step % plan.checkpoint_every == 0 and step < plan.steps:
+                self.state = {**state, "step": step, "sums": sums.tolist(), "seconds": seconds}
+                if self.member.is_chief:
+                    self.save_checkpoint(epoch, step)
+        seconds = time.monotonic() - began
+        validation = self.validate(epoch)
+        rows = self.engine.gather(np.array([captions, *usage.row()]), self.member.rank, self.member.workers)
+        line = {
+            **epoch_metrics(plan, epoch, sums, validation, seconds),
+            "learning_rate": self.engine.learning_rate,
+            "workers": [self._worker_line(rank, row) for rank, row in enumerate(rows)],
+        }
+        self.state = {**BEGINNING, "epoch": epoch + 1, "history": [*state["history"], line]}
+        return line
+
+    def validate(self, epoch: int) -> np.ndarray:
+        """The global (summed loss, correct words, words) on the validation split."""
+        sums, steps = np.zeros(3), self.plan.validation.steps(self.plan.batch_size)
+        for step, batch in enumerate(self.batches(self.plan.validation, epoch, None), 1):
+            sums += self.engine.validate(batch)
+            self.moved("validation", epoch, step, steps)
+        return self.engine.total([sums])[0]
+
+    def batches(self, split: Split, epoch: int, seed: int | None, start: int = 0):
+        plan, member = self.plan, self.member
+        return worker_batches(
+            split, plan.batch_size, plan.shape.feature_size, member.rank, member.workers, epoch, seed, start
+        )
+
+    def keep(self, line: dict) -> None:
+        """The chief's writing at an epoch's end."""
+        history = self.state["history"]
+        if line["val_loss"] <= min(past["val_loss"] for past in history):
+            self.best = self.engine.weights()
+        self.writer.write_text("metrics.jsonl", "".join(json.dumps(past) + "\n" for past in history))
+        self.writer.write_bytes(f"tensorboard/events.out.tfevents.{line['epoch']:010d}.captioner", event_file(line))
+        self.save_checkpoint(line["epoch"], self.plan.steps)
+
+    def save_checkpoint(self, epoch: int, step: int) -> None:
+        found = Checkpoint(self.engine.snapshot(), self.best, self.state)
+        checkpoint.save(self.writer, (epoch - 1) * self.plan.steps + step, found, self.plan.keep_checkpoints)
+
+    def save_model(self) -> None:
+        """Writes the best epoch's model as model.keras, in 32 bits whatever it was trained in."""
+        import keras
+
+        keras.config.set_floatx("float32")
+        captioner = build_captioner(self.plan.shape)
+        for variable, array in zip(captioner.trainable_variables, self.best, strict=True):
+            variable.assign(array.astype("float32"))
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "model.keras")
+            captioner.save(path)
+            with open(path, "rb") as stream:
+                self.writer.write_bytes("model.keras", stream.read())
+
+    def moved(self, kind: str, epoch: int, step: int, steps: int, **values) -> None:
+        """Reports a step of training or validation, at most every REPORT_SECONDS but for the last."""
+        if time.monotonic() - self._reported > REPORT_SECONDS or step == steps:
+            self._reported = time.monotonic()
+            self.report(kind, epoch=epoch, step=step, steps=steps, **values)
+
+    def report(self, kind: str, **values) -> None:
+        self._report({"kind": kind, "rank": self.member.rank, **values})
+
+    def _shared(self, state: dict) -> dict:
+        """The chief's JSON state on every worker, as a sum of bytes to which the others add nothing."""
+        text = json.dumps(state).encode() if self.member.is_chief else b""
+        (length,) = self.engine.total([np.array([len(text)], "int64")])
+        room = np.zeros(int(length[0]), "int32")
+        room[: len(text)] = np.frombuffer(text, "uint8")
+        (shared,) = self.engine.total([room])
+        return json.loads(shared.astype("uint8").tobytes())
+
+    def _worker_line(self, rank: int, row: np.ndarray) -> dict:
+        used = {name: round(float(value), 3) for name, value in zip(Usage.FIELDS, row[1:], strict=True)}
+        return {"rank": rank, "address": self.member.addresses[rank], "captions": int(row[0]), **used}
 
 
 def epoch_metrics(plan: Plan, epoch: int, sums: np.ndarray, validation: np.ndarray, seconds: float) -> dict:
-    """The line of metrics.jsonl: mean losses in nats a word, accuracy of the next word, and the speed of training."""
+    """Mean losses in nats a word, accuracy of the next word, and the speed of training."""
     captions = sum(plan.train.captions(lane) for lane in range(len(plan.train.lanes)))
     return {
         "epoch": epoch,
@@ -142,26 +205,3 @@ def epoch_metrics(plan: Plan, epoch: int, sums: np.ndarray, validation: np.ndarr
         "captions_per_second": round(captions / seconds, 1),
         "words_per_second": round(float(sums[2]) / seconds, 1),
     }
-
-
-def keep_if_best(plan: Plan, engine: Engine, history: list[dict]) -> None:
-    """Stores the weights when the last epoch has the lowest validation loss so far."""
-    if history[-1]["val_loss"] <= min(line["val_loss"] for line in history):
-        weights = [np.array(variable) for variable in engine.captioner.trainable_variables]
-        files.write_bytes(f"{checkpoints(plan)}/best.npz", checkpoint.pack(weights, history[-1]))
-
-
-def save_model(plan: Plan, engine: Engine) -> None:
-    """Writes the best epoch's model as model.keras."""
-    weights, _ = checkpoint.unpack(files.read_bytes(f"{checkpoints(plan)}/best.npz"))
-    for variable, array in zip(engine.captioner.trainable_variables, weights, strict=True):
-        variable.assign(array)
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "model.keras")
-        engine.captioner.save(path)
-        with open(path, "rb") as stream:
-            files.write_bytes(f"{plan.run_folder}/model.keras", stream.read())
-
-
-def checkpoints(plan: Plan) -> str:
-    return f"{plan.run_folder}/checkpoints"

@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 
 import conf
 from jobs.driver.console import use_real_stderr
+from jobs.driver.lines import keep_line
 from jobs.driver.session import open_session
 from jobs.driver.tables import Warehouse
 from udfs.errors import InputError
@@ -24,7 +25,7 @@ from udfs.errors import InputError
 
 @dataclass
 class Outcome:
-    """What a job did. Every input row is written, unchanged or quarantined."""
+    """What a job did. Every input row is written, unchanged or quarantined. `versions` are the tables it read and wrote."""
 
     table: str | None = None
     run: str | None = None
@@ -34,6 +35,7 @@ class Outcome:
     unchanged: int = 0
     quarantined: int = 0
     metrics: dict = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
 
     def check(self) -> None:
         accounted = self.written + self.unchanged + self.quarantined
@@ -83,7 +85,7 @@ def run_jobs(steps: dict[str, Callable[[Job], Outcome]], description: str) -> No
         settings = conf.load(arguments.config, arguments.overrides)
         for name, work in steps.items():
             job = Job(name, settings)
-            print(_json_line(job, work), flush=True)
+            print(perform(job, work)[1], flush=True)
     except InputError as error:
         message, code = f"{job.name if job else command}: {' '.join(str(error).split())}", 2
     except Exception:
@@ -96,14 +98,17 @@ def run_jobs(steps: dict[str, Callable[[Job], Outcome]], description: str) -> No
         sys.exit(code)
 
 
-def _json_line(job: Job, work: Callable[[Job], Outcome]) -> str:
+def perform(job: Job, work: Callable[[Job], Outcome]) -> tuple[Outcome, str]:
+    """Does a job's work; returns its outcome and the JSON line, which is also kept in the folder of the job's run."""
     started = time.monotonic()
     outcome = work(job)
     outcome.check()
     if not outcome.written and outcome.unchanged:
         job.say("nothing new; everything is as the last run left it")
     seconds = round(time.monotonic() - started, 2)
-    return json.dumps({"job": job.name, **asdict(outcome), "seconds": seconds})
+    line = json.dumps({"job": job.name, **asdict(outcome), "seconds": seconds})
+    keep_line(job.settings, job.name, outcome.run, line)
+    return outcome, line
 
 
 def _arguments(name: str, description: str) -> argparse.Namespace:

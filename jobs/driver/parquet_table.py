@@ -32,8 +32,8 @@ class ParquetStore:
         except FileNotFoundError:
             return None
 
-    def provenance(self) -> dict:
-        version = self.version()
+    def provenance(self, version: int | None = None) -> dict:
+        version = self.version() if version is None else version
         return {} if version is None else self._entry(version)["provenance"]
 
     def read(self, version: int | None = None) -> DataFrame:
@@ -58,6 +58,28 @@ class ParquetStore:
 
         return self._commit(merged, provenance, (), {})
 
+    def clean(self, before: float, keep: set[int], apply: bool) -> int:
+        """Deletes the versions that were replaced before a moment (seconds since 1970), but none of `keep`, and the data
+        of writers that never committed. Returns the number of data folders.
+        """
+        made = {
+            int(name[:8]): self.storage.modified(self._entry_path(int(name[:8]))) for name in self._names("versions")
+        }
+        replaced = {version: made[version + 1] for version in made if version + 1 in made}
+        old = [version for version, moment in replaced.items() if moment < before and version not in keep]
+        folders = {version: self._entry(version)["folder"] for version in made}
+        orphans = [
+            name
+            for name in set(self._names("data")) - set(folders.values())
+            if self.storage.modified(f"{self.path}/data/{name}") < before
+        ]
+        if apply:
+            for version in old:
+                self.storage.delete(self._entry_path(version))
+            for name in [folders[version] for version in old] + orphans:
+                self.storage.delete(f"{self.path}/data/{name}")
+        return len(old) + len(orphans)
+
     def _commit(self, merged: Callable, provenance: dict, partition_by, options: dict) -> int:
         for _ in range(ATTEMPTS):
             base = self._completed_version()
@@ -70,6 +92,7 @@ class ParquetStore:
                 self.storage.delete(f"{self.path}/data/{folder}")
                 continue
             self.storage.replace_text(f"{self.path}/_current", str(version))
+            self._completed_version()  # another writer may have been quicker with the next version
             return version
         raise RuntimeError(
             f"{self.path}: {ATTEMPTS} commits in a row were overtaken by other writers; run the job again"
@@ -82,6 +105,9 @@ class ParquetStore:
             version = (version or 0) + 1
             self.storage.replace_text(f"{self.path}/_current", str(version))
         return version
+
+    def _names(self, folder: str) -> list[str]:
+        return [name for name, _ in self.storage.children(f"{self.path}/{folder}") if not name.startswith((".", "_"))]
 
     def _entry(self, version: int) -> dict:
         return json.loads(self.storage.read_text(self._entry_path(version)))

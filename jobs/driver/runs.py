@@ -6,31 +6,47 @@ import hashlib
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
 from pyspark.sql import functions as F
 
 from conf import Settings
-from jobs.driver.job import Job
+from jobs.driver.storage import absolute
 from udfs import files
 from udfs.errors import InputError
 
+if TYPE_CHECKING:
+    from jobs.driver.job import Job
+
+# A run has one row for its training, whose decision is empty, and one for each decision about it.
 SCHEMA = (
-    "run_id string, config string, table_versions map<string,bigint>, metrics map<string,double>, "
-    "status string, promoted boolean, updated timestamp"
+    "run_id string, decision string, config string, table_versions map<string,bigint>, metrics map<string,double>, "
+    "status string, promoted boolean, reasons array<string>, updated timestamp"
 )
+KEYS = ["run_id", "decision"]
 # How a run is carried out, but not what comes of it.
-OPERATIONAL = ("workers", "keep_checkpoints", "max_restarts", "start_timeout")
+OPERATIONAL = (
+    "workers", "checkpoint_every", "keep_checkpoints", "max_restarts", "restart_pause", "start_timeout", "stall_timeout",
+    "lease_timeout", "take_over", "allow_plain_grpc",
+)  # fmt: skip
 
 
 def run_folder(settings: Settings, run_id: str) -> str:
-    """The URI of a run's folder. Raises InputError for an id that would leave paths.runs."""
-    if not run_id or run_id.startswith(".") or any(c in run_id for c in "/\\\x00"):
-        raise InputError(f"run.id: found {run_id!r}, expected a name without slashes; change run.id")
-    from jobs.driver.storage import absolute
+    """The URI of a run's folder. Raises InputError for an id that would leave paths.runs, or means something else."""
+    if not run_id or run_id[0] in "._" or any(c in run_id for c in "/\\\x00"):
+        raise InputError(
+            f"run.id: found {run_id!r}, expected a name without slashes that begins with neither . nor _; change run.id"
+        )
+    if run_id in ("auto", "champion"):
+        raise InputError(f"run.id: found {run_id!r}, expected the id of one run; give its id")
+    return f"{runs_root(settings)}/{run_id}"
 
+
+def runs_root(settings: Settings) -> str:
+    """The URI of the folder of all runs."""
     root = absolute(settings.paths.runs).rstrip("/")
-    return f"{root if urlparse(root).scheme else 'file://' + root}/{run_id}"
+    return root if urlparse(root).scheme else f"file://{root}"
 
 
 def identity(settings: Settings, made_from: dict) -> dict:
@@ -56,9 +72,26 @@ def record_run(
     job: Job, run_id: str, config: str, versions: dict[str, int], metrics: dict[str, float], status: str
 ) -> int:
     """Writes a run's row, replacing an earlier one; returns the table's version."""
-    row = [(run_id, config, versions, {k: float(v) for k, v in metrics.items()}, status, False, datetime.now(UTC))]
-    rows = job.spark.createDataFrame(row, SCHEMA)
-    return job.warehouse.table("runs").upsert(rows, ["run_id"], {}, tombstone="status")
+    return _record(job, (run_id, "", config, versions, _numbers(metrics), status, False, [], datetime.now(UTC)))
+
+
+def record_decision(
+    job: Job, run_id: str, decision: str, promoted: bool, reasons: list[str], versions: dict, metrics: dict
+) -> int:
+    """Writes a decision about a run as a row of its own, once for each name of a decision; returns the table's version."""
+    status = "promoted" if promoted else "refused"
+    return _record(
+        job, (run_id, decision, "", versions, _numbers(metrics), status, promoted, reasons, datetime.now(UTC))
+    )
+
+
+def _numbers(metrics: dict) -> dict[str, float]:
+    return {key: float(value) for key, value in metrics.items()}
+
+
+def _record(job: Job, row: tuple) -> int:
+    rows = job.spark.createDataFrame([row], SCHEMA)
+    return job.warehouse.table("runs").upsert(rows, KEYS, {}, tombstone="status")
 
 
 def latest_run(job: Job) -> str:

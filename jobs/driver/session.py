@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from pathlib import Path
 
+from pyspark import SparkContext, SparkFiles
 from pyspark.sql import SparkSession
 
 from conf import Settings
@@ -21,6 +24,7 @@ def open_session(name: str, settings: Settings) -> SparkSession:
     shows_stages = sys.stderr.isatty() and name != "train"  # training has a bar of its own
     builder = SparkSession.builder.appName(name).config("spark.ui.showConsoleProgress", str(shows_stages).lower())
     spark = SparkSession.getActiveSession() or builder.getOrCreate()
+    _import_wheels(spark.sparkContext)
     if settings.storage.format == "delta":
         _require_delta(spark)
     slots = spark.sparkContext.defaultParallelism
@@ -31,6 +35,17 @@ def open_session(name: str, settings: Settings) -> SparkSession:
         # Delta reads its log in 50 tasks, which takes longer than the tables of a small corpus.
         spark.conf.set("spark.databricks.delta.snapshotPartitions", max(2, min(50, slots)))
     return spark
+
+
+def _import_wheels(context: SparkContext) -> None:
+    """Lets executors import from the wheels of `--py-files`; Spark sends them, but imports only from .zip, .egg and .jar."""
+    for path in context.getConf().get("spark.submit.pyFiles", "").split(","):
+        if path.endswith(".whl"):
+            wheel = Path(SparkFiles.get(os.path.basename(path)))
+            archive = wheel.with_suffix(".zip")
+            if not archive.exists():  # the jobs of run_pipeline share a session
+                shutil.copyfile(wheel, archive)
+                context.addPyFile(str(archive))
 
 
 def _require_delta(spark: SparkSession) -> None:

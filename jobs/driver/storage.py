@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from urllib.parse import urlparse
 
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
+
+from udfs import files
 
 
 def absolute(path: str) -> str:
@@ -45,6 +48,10 @@ class Storage:
         entries = self._call(lambda system, where: system.listStatus(where), path)
         return sorted((entry.getPath().getName(), entry.isDirectory()) for entry in entries)
 
+    def modified(self, path: str) -> float:
+        """When a file or folder was last changed, in seconds since 1970."""
+        return self._call(lambda system, where: system.getFileStatus(where).getModificationTime(), path) / 1000
+
     def read_text(self, path: str) -> str:
         def read(system, where):
             stream = system.open(where)
@@ -57,12 +64,18 @@ class Storage:
 
     def create_text(self, path: str, text: str) -> None:
         """Writes a file that must not be there yet: of two that try at once, one succeeds. Raises FileExistsError."""
-        self._call(lambda system, where: self._write(system.create(where, False), text), path)
+        if local := self._local(path):  # where Hadoop looks first and creates then
+            files.create_bytes(local, text.encode())
+        else:
+            self._create(path, text)
 
     def replace_text(self, path: str, text: str) -> None:
         """Writes a file aside and renames it over the old one, so that a reader sees the old text or the new."""
+        if local := self._local(path):  # where Hadoop deletes the old file first
+            files.write_text(local, text)
+            return
         aside = f"{path}.{os.urandom(6).hex()}.tmp"
-        self.create_text(aside, text)
+        self._create(aside, text)
         options = self._jvm.org.apache.hadoop.fs.Options
         overwrite = self._jvm.java.lang.reflect.Array.newInstance(options.Rename.OVERWRITE.getClass(), 1)
         self._jvm.java.lang.reflect.Array.set(overwrite, 0, options.Rename.OVERWRITE)
@@ -72,6 +85,14 @@ class Storage:
             context.rename(self._path(aside), where, overwrite)
 
         self._call(rename, path)
+
+    def _local(self, path: str) -> str | None:
+        """The path on this machine, or None where Hadoop takes it for another store's, also without a scheme."""
+        uri = self.qualified(path)
+        return re.sub(r"^file:(//)?", "", uri) if uri.startswith("file:") else None
+
+    def _create(self, path: str, text: str) -> None:
+        self._call(lambda system, where: self._write(system.create(where, False), text), path)
 
     def _write(self, stream, text: str) -> None:
         try:

@@ -4,17 +4,19 @@ Both kinds of table offer the same operations:
 
 - `version()`: the number of the current version, or None where there is no table yet;
 - `read(version=None)`: the rows of a version, by default the current one;
-- `provenance()`: what the current version was made from, as the job that wrote it noted;
+- `provenance(version=None)`: what a version was made from, as the job that wrote it noted;
 - `replace(rows, provenance, where=None, partition_by=(), options={})`: all rows, or those that match a condition, in one commit;
 - `upsert(rows, keys, provenance, tombstone)`: replaces the rows of equal keys, adds the new ones, and deletes those whose
-  replacement has null in the tombstone column, in one commit.
+  replacement has null in the tombstone column, in one commit;
+- `clean(before, keep, apply)`: deletes the data of versions older than a moment, except those to keep.
 """
 
 from __future__ import annotations
 
+import os
 import re
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from jobs.driver.delta_table import DeltaStore
 from jobs.driver.parquet_table import ParquetStore
@@ -57,17 +59,11 @@ class Warehouse:
             )
         return table
 
-    def pinned(self, name: str, maker: str) -> tuple[DataFrame, int]:
-        """The rows of a required table's current version, and that version's number."""
-        table = self.require(name, maker)
-        version = table.version()
-        return table.read(version), version
-
     def _require_writable(self) -> None:
-        storage, probe = Storage(self.spark), f"{self.location}/_writable"
+        storage, probe = Storage(self.spark), f"{self.location}/_writable.{os.urandom(6).hex()}"
         try:
             storage.make_folder(self.location)
-            storage.replace_text(probe, "")
+            storage.create_text(probe, "")
             storage.delete(probe)
         except OSError as error:
             raise InputError(

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from conf.schema import Extractor as ExtractorSettings
 from jobs.driver.corpus import photo_files
 from jobs.driver.extractors import resolve_extractor
-from jobs.extract_features import OPEN_COST
+from jobs.extract_features import even_tasks
 from udfs.extractor import RESULT_SCHEMA, build_network, extract, find_network
 from udfs.photos import PhotoLimits, decode_photo
 
@@ -61,16 +61,15 @@ def plain_program(folder: Path, extractor):
     return once
 
 
-def extraction_stage(spark, folder: Path, extractor):
+def extraction_stage(spark, folder: Path, extractor, count: int):
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", BATCH)
-    spark.conf.set("spark.sql.files.openCostInBytes", OPEN_COST)
-    spark.conf.set("spark.sql.files.maxPartitionBytes", BATCH * OPEN_COST * 9 // 8)
     work = partial(extract, extractor, None, PhotoLimits(), BATCH, 1)
 
     def once() -> int:
         rows = photo_files(spark, str(folder)).withColumn("content_hash", F.lit(""))
         features = rows.select("image_id", "content_hash", "content").mapInArrow(work, RESULT_SCHEMA)
-        return features.where(F.size("feature") > 0).count()
+        with even_tasks(spark, count, BATCH):
+            return features.where(F.size("feature") > 0).count()
 
     return once
 
@@ -86,7 +85,7 @@ def test_extraction_keeps_up_with_a_plain_program(spark, photos, case):
     settings, count = CASES[case]
     extractor, _ = resolve_extractor(settings, "")
     folder = photos(count)
-    ours, plain = extraction_stage(spark, folder, extractor), plain_program(folder, extractor)
+    ours, plain = extraction_stage(spark, folder, extractor, count), plain_program(folder, extractor)
     assert ours() == plain() == count  # start-up: networks are built and compiled here
     times = [(seconds(ours)[0], seconds(plain)[0]) for _ in range(ROUNDS)]
     ratio = median(b / a for a, b in times)

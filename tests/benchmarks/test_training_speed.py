@@ -26,7 +26,7 @@ def flickr8k(spark, tmp_path):
         pytest.skip(f"no photos in {FLICKR8K}; name them with FLICKR8K")
     (tmp_path / "corpus").symlink_to(FLICKR8K.resolve())
     settings = ["extractor.name=mobilenet_v2", "extractor.weights=random:0", "extractor.layer=default",
-                "text.min_count=5", f"train.batch_size={BATCH}", "train.epochs=3"]  # fmt: skip
+                "text.min_count=5", "text.max_length=34", f"train.batch_size={BATCH}", "train.epochs=3"]  # fmt: skip
     workspace = Workspace(tmp_path, settings)
     for name in ("extract_features", "tokenize_captions", "build_examples"):
         workspace.run(name)

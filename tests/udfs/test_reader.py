@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from udfs.errors import InputError
 from udfs.reader import ExampleFile, Split, read_file, worker_batches
 
 WIDTH, SIZE = 6, 3
@@ -109,5 +110,5 @@ def test_a_photo_comes_with_its_captions(split):
 
 def test_a_file_with_other_rows_than_its_version_is_refused(split):
     file = split.lanes[0][0]
-    with pytest.raises(RuntimeError, match="expected 5 with"):
+    with pytest.raises(InputError, match="expected 5 with"):
         read_file(ExampleFile(file.uri, 5, file.captions), WIDTH)

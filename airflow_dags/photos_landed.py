@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""Tells Airflow that photos have landed: one event of the asset `captioner_photos`, through the REST API.
+
+    AIRFLOW_USER=admin AIRFLOW_PASSWORD=... airflow_dags/photos_landed.py --api http://localhost:8080 photos=120
+
+To be called once a batch of photos and captions is complete. The event starts a retraining run as soon as none is active;
+events that come in meanwhile start one more together. Whatever follows as key=value is kept with the event. Needs nothing but
+Python. AIRFLOW_TOKEN stands for user and password where an Airflow has other ways to sign in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+
+ASSET = "captioner_photos"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--api", default="http://localhost:8080", help="address of Airflow's API server")
+    parser.add_argument("extra", nargs="*", metavar="key=value", help="what to keep with the event")
+    arguments = parser.parse_args()
+    try:
+        event = raise_event(arguments.api.rstrip("/"), dict(text.split("=", 1) for text in arguments.extra))
+    except urllib.error.HTTPError as error:
+        print(f"photos_landed: {error.url} answered {error.code}: {error.read(500).decode()}", file=sys.stderr)
+        return 1
+    except (OSError, LookupError, ValueError) as error:
+        print(f"photos_landed: {error}; see --help", file=sys.stderr)
+        return 2
+    print(json.dumps(event))
+    return 0
+
+
+def raise_event(api: str, extra: dict[str, str]) -> dict:
+    """Makes an event of the asset and returns it as Airflow stored it. Raises LookupError where no DAG names the asset."""
+    token = os.environ.get("AIRFLOW_TOKEN") or sign_in(api)
+    query = urllib.parse.urlencode({"name_pattern": ASSET})
+    assets = request(f"{api}/api/v2/assets?{query}", token=token)["assets"]
+    ids = [asset["id"] for asset in assets if asset["name"] == ASSET]
+    if not ids:
+        raise LookupError(f"no DAG of the Airflow at {api} names the asset {ASSET}; is retrain_captioner there?")
+    return request(f"{api}/api/v2/assets/events", {"asset_id": ids[0], "extra": extra}, token)
+
+
+def sign_in(api: str) -> str:
+    try:
+        account = {"username": os.environ["AIRFLOW_USER"], "password": os.environ["AIRFLOW_PASSWORD"]}
+    except KeyError as error:
+        raise LookupError(
+            f"{error.args[0]} is not set; set AIRFLOW_USER and AIRFLOW_PASSWORD, or AIRFLOW_TOKEN"
+        ) from None
+    return request(f"{api}/auth/token", account)["access_token"]
+
+
+def request(url: str, body: dict | None = None, token: str | None = None) -> dict:
+    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=30) as answer:
+        return json.load(answer)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

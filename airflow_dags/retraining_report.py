@@ -1,0 +1,40 @@
+"""The report of a retraining run, in Markdown, from the JSON lines of its jobs."""
+
+from __future__ import annotations
+
+ORDER = ("extract_features", "tokenize_captions", "build_examples", "train", "evaluate", "gate")
+
+
+def report(run: str, lines: list[dict]) -> str:
+    """What a run did, what was decided and why.
+
+    lines: the JSON lines of its jobs, each a dict with job, rows_in, written, unchanged, quarantined, seconds and metrics.
+    """
+    by_job = {line["job"]: line for line in lines}
+    parts = [f"# Retraining {run}", decision(by_job), "| job | rows in | written | unchanged | quarantined | seconds |",
+             "|---|---|---|---|---|---|"]  # fmt: skip
+    columns = ("job", "rows_in", "written", "unchanged", "quarantined", "seconds")
+    parts += [f"| {' | '.join(str(by_job[job][column]) for column in columns)} |" for job in ORDER if job in by_job]
+    text = "\n".join([parts[0], "", parts[1], "", *parts[2:]])
+    return text + scores(by_job) + "\n"
+
+
+def decision(by_job: dict[str, dict]) -> str:
+    if "gate" not in by_job:
+        return "**Nothing new.** No table has changed since these settings were last trained on and judged; nothing was trained."
+    found = by_job["gate"]["metrics"]
+    verdict = "Promoted." if found["promoted"] else f"Not promoted; the champion is {found['champion'] or 'none yet'}."
+    return "\n".join([f"**{verdict}**", "", *(f"- {reason}" for reason in found["reasons"])])
+
+
+def scores(by_job: dict[str, dict]) -> str:
+    if "evaluate" not in by_job:
+        return ""
+    metrics = by_job["evaluate"]["metrics"]
+    rows = {"this run": metrics, **metrics.get("baselines", {})}
+    names = [f"bleu{order}" for order in (1, 2, 3, 4)]
+    head = ["", "", "| captions of the evaluated split | BLEU-1 | BLEU-2 | BLEU-3 | BLEU-4 |", "|---|---|---|---|---|"]
+    body = [
+        f"| {name.replace('_', ' ')} | {' | '.join(f'{row[key]:.4f}' for key in names)} |" for name, row in rows.items()
+    ]
+    return "\n".join(head + body)

@@ -1,0 +1,57 @@
+"""What a training run shows of itself: a bar on a terminal, and one line an epoch everywhere."""
+
+from __future__ import annotations
+
+import sys
+
+from tqdm import tqdm
+
+
+class TrainingView:
+    """Takes the workers' events. `captions`: those of an epoch."""
+
+    def __init__(self, epochs: int, captions: int):
+        self.epochs, self.captions, self.bar = epochs, captions, None
+        self.steps: dict[int, int] = {}
+
+    def __call__(self, event: dict) -> None:
+        kind, rank = event["kind"], event["rank"]
+        if kind in ("placed", "epoch"):
+            self.steps.pop(rank, None)
+        if kind == "ready":
+            print(f"worker {rank} is ready: {event['devices']}", file=sys.stderr, flush=True)
+        if kind == "step":
+            self.steps[rank] = event["step"]
+        if rank == 0 and kind == "step":
+            self._step(event)
+        elif rank == 0 and kind == "validation" and self.bar is not None:
+            self.bar.set_description(f"epoch {event['epoch']}/{self.epochs}, validation")
+        elif kind == "failed":
+            self.close()
+        elif rank == 0 and kind == "epoch":
+            self._epoch(event)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+    def _step(self, event: dict) -> None:
+        if self.bar is None:
+            self.bar = tqdm(total=event["steps"], unit="step", leave=False, disable=None)
+        rate = self.captions * event["step"] / event["steps"] / max(event["seconds"], 1e-9)
+        behind = {rank: event["step"] - step for rank, step in sorted(self.steps.items()) if step < event["step"]}
+        lag = "".join(f", worker {rank} {steps} behind" for rank, steps in behind.items())
+        self.bar.set_description(f"epoch {event['epoch']}/{self.epochs}", refresh=False)
+        self.bar.set_postfix_str(f"loss {event['loss']:.3f}, {rate:.0f} captions/s{lag}", refresh=False)
+        self.bar.update(event["step"] - self.bar.n)
+
+    def _epoch(self, event: dict) -> None:
+        self.close()
+        print(
+            f"epoch {event['epoch']}/{self.epochs}  loss {event['loss']:.4f}  accuracy {event['accuracy']:.3f}  "
+            f"val_loss {event['val_loss']:.4f}  val_accuracy {event['val_accuracy']:.3f}  "
+            f"{event['captions_per_second']:.0f} captions/s  {event['seconds']:.1f} s",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -1,0 +1,119 @@
+"""A gang of real worker processes without Spark: what a barrier stage starts, for tests that stop and kill it at will."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+
+from udfs import attempts, checkpoint
+from udfs.member import free_port, start_process
+from udfs.plan import Member, Plan
+
+
+class Gang:
+    """Processes of `python -m udfs.worker` for one attempt at a plan; their events arrive in `events`, by rank."""
+
+    def __init__(self, plan: Plan, workers: int):
+        folder = plan.run_folder
+        self.attempt = attempts.begin(folder, attempts.newest(folder), {"host": "test"})
+        addresses = [f"127.0.0.1:{free_port()}" for _ in range(workers)]
+        self.logs = [tempfile.TemporaryFile("w+") for _ in addresses]  # noqa: SIM115
+        self.events: list[list[dict]] = [[] for _ in addresses]
+        self.changed = threading.Condition()
+        self.processes = [
+            start_process(plan.to_json(), Member(self.attempt, rank, addresses, 1, []), self.logs[rank])
+            for rank in range(workers)
+        ]
+        self._threads = [threading.Thread(target=self._follow, args=(rank,), daemon=True) for rank in range(workers)]
+        for thread in self._threads:
+            thread.start()
+
+    def _follow(self, rank: int) -> None:
+        for line in self.processes[rank].stdout:
+            with self.changed:
+                self.events[rank].append(json.loads(line))
+                self.changed.notify_all()
+        with self.changed:
+            self.events[rank].append({"kind": "died"})
+            self.changed.notify_all()
+
+    def wait_for(self, rank: int, *kinds: str, timeout: float = 120) -> dict:
+        """The first event of one of these kinds; a worker that dies before fails the test with its last lines."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: self._find(rank, kinds), timeout), f"no {kinds} in {timeout} s"
+            found = self._find(rank, kinds)
+        assert found["kind"] in kinds, self.log(rank)
+        return found
+
+    def _find(self, rank: int, kinds: tuple[str, ...]) -> dict | None:
+        return next((event for event in self.events[rank] if event["kind"] in (*kinds, "died")), None)
+
+    def log(self, rank: int) -> str:
+        self.logs[rank].seek(0)
+        return self.logs[rank].read()
+
+    def results(self) -> list[dict]:
+        return [self.wait_for(rank, "result")["result"] for rank in range(len(self.processes))]
+
+    def __enter__(self) -> Gang:
+        return self
+
+    def __exit__(self, *_) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+def train_to_the_end(plan: Plan, workers: int) -> list[dict]:
+    """Trains a plan with so many processes; the lines of its metrics.jsonl."""
+    with Gang(plan, workers) as gang:
+        gang.results()
+    return history(plan)
+
+
+def history(plan: Plan) -> list[dict]:
+    text = (path_of(plan) / "metrics.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def final_weights(plan: Plan) -> list:
+    """All variables of model and optimizer after the last epoch."""
+    found = checkpoint.latest(plan.run_folder)
+    assert found.state["epoch"] == plan.epochs + 1
+    return found.variables
+
+
+def path_of(plan: Plan) -> Path:
+    return Path(plan.run_folder.removeprefix("file://"))
+
+
+def in_folder(plan: Plan, folder: Path, **changes) -> Plan:
+    return replace(plan, run_folder=f"file://{folder}", **changes)
+
+
+def worker_processes(ancestor: int) -> list[psutil.Process]:
+    """The living processes of workers below a process; a zombie has no command line."""
+    found = []
+    for process in psutil.Process(ancestor).children(recursive=True):
+        try:
+            if "udfs.worker" in process.cmdline():
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def stop(process: subprocess.Popen | psutil.Process) -> None:
+    os.kill(process.pid, signal.SIGSTOP)
+
+
+def go_on(process: subprocess.Popen | psutil.Process) -> None:
+    os.kill(process.pid, signal.SIGCONT)

@@ -1,0 +1,98 @@
+"""What the driver makes of its workers' events; the gang's own tests send them for real."""
+
+import time
+
+import pytest
+
+from jobs.driver.watch import SILENCE_SECONDS, GangWatch
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def watch(clock) -> GangWatch:
+    found = GangWatch(2, start_timeout=100, stall_timeout=30)
+    for rank in (0, 1):
+        found.receive({"kind": "placed", "rank": rank, "address": f"host-{rank}:1"})
+    return found
+
+
+def both_ready(watch) -> None:
+    for rank in (0, 1):
+        watch.receive({"kind": "ready", "rank": rank, "epoch": 1, "step": 0})
+
+
+def step(rank: int, number: int) -> dict:
+    return {"kind": "step", "rank": rank, "epoch": 1, "step": number, "steps": 9}
+
+
+def test_a_gang_has_time_to_assemble_but_not_for_ever(watch, clock):
+    watch.receive({"kind": "ready", "rank": 0, "epoch": 1, "step": 0})
+    clock[0] += 99
+    assert not watch.must_end()
+    clock[0] += 2
+    assert watch.must_end()
+    assert watch.blame()["error"] == (
+        "train.start_timeout: 1 of 2 workers were ready after 100 s, without worker 1 on host-1:1"
+    )
+
+
+def test_a_gang_that_moves_goes_on(watch, clock):
+    both_ready(watch)
+    for number in range(9):
+        clock[0] += 29
+        for rank in (0, 1):
+            watch.receive(step(rank, number))
+        assert not watch.must_end()
+
+
+def test_the_stopped_worker_is_named_and_not_the_one_that_waits(watch, clock):
+    both_ready(watch)
+    watch.receive(step(1, 4))
+    clock[0] += 31
+    for rank, state in ((0, "sleeping"), (1, "stopped")):
+        watch.receive({"kind": "beat", "rank": rank, "state": state})
+    assert watch.must_end()
+    watch.receive({"kind": "failed", "rank": 0, "why": "killed", "error": "e", "lines": "of 0"})
+    watch.receive({"kind": "failed", "rank": 1, "why": "killed", "error": "e", "lines": "of 1"})
+    blame = watch.blame()
+    assert blame["error"] == (
+        "train.stall_timeout: no step for 30 s, waiting for worker 1 on host-1:1, at epoch 1, step 4: its process is stopped"
+    )
+    assert blame["lines"] == "of 1"
+
+
+def test_a_worker_whose_task_is_silent_is_named(watch, clock):
+    both_ready(watch)
+    clock[0] += max(31, SILENCE_SECONDS + 1)
+    watch.receive({"kind": "beat", "rank": 0, "state": "running"})
+    assert watch.must_end()
+    assert "waiting for worker 1 on host-1:1" in watch.blame()["error"]
+    assert "was not heard of for 31 s" in watch.blame()["error"]
+
+
+def test_the_first_failure_is_the_cause(watch):
+    both_ready(watch)
+    watch.lost(1)
+    watch.receive({"kind": "failed", "rank": 0, "why": "crashed", "error": "peer is gone", "lines": ""})
+    watch.lost(0)
+    assert watch.blame()["error"] == "worker 1 on host-1:1 was lost with its executor, before its first step"
+
+
+def test_a_line_that_ends_after_its_worker_finished_is_no_loss(watch):
+    both_ready(watch)
+    watch.receive({"kind": "finished", "rank": 1})
+    watch.lost(1)
+    assert watch.blame() is None
+
+
+def test_a_hopeless_failure_counts_more_than_a_stopped_peer(watch):
+    both_ready(watch)
+    watch.receive({"kind": "beat", "rank": 1, "state": "stopped"})
+    watch.receive({"kind": "failed", "rank": 0, "why": "input", "error": "nan", "lines": ""})
+    assert watch.blame()["why"] == "input"

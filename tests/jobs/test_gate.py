@@ -1,0 +1,158 @@
+"""The gate, on runs whose captions are written by hand instead of by a model."""
+
+import numpy as np
+import pytest
+from conftest import Workspace
+from pyspark.sql import functions as F
+
+from conf.schema import Gate
+from jobs.driver.baselines import with_counts
+from jobs.driver.champion import champion, champions, promote
+from jobs.driver.comparison import Comparison
+from jobs.driver.runs import read_json, record_run, run_folder, write_json
+from jobs.gate import against_champion
+from udfs import files
+from udfs.errors import InputError
+
+COLOURS, SHAPES = ("red", "green", "blue", "grey", "black"), ("ball", "box", "cone", "ring", "star", "cup")
+PHOTOS = 30
+
+
+def truth(number: int) -> str:
+    return f"a {COLOURS[number % 5]} {SHAPES[number % 6]} lies on the {'grass' if number % 2 else 'sand'}"
+
+
+@pytest.fixture
+def judged(spark, tmp_path) -> Workspace:
+    """A workspace with captions of 30 photos, ready for runs."""
+    workspace = Workspace(tmp_path, ["storage.format=parquet", "compare.resamples=300"])
+    names = [(f"{number}.jpg", truth(number)) for number in range(PHOTOS)]
+    rows = spark.createDataFrame(names, "image_id string, text string").withColumn("caption_no", F.lit(0))
+    both = rows.withColumn("split", F.lit("test")).union(rows.limit(6).withColumn("split", F.lit("train")))
+    workspace.table("captions").replace(both, {})
+    workspace.table("features").replace(rows.select("image_id"), {})
+    record_run(workspace.job("train"), "first", "", {}, {}, "trained")
+    return workspace
+
+
+def add_run(workspace: Workspace, run: str, right: int, wrong: str = "a grey dog runs far away") -> None:
+    """A trained run that captions so many photos rightly and the others in one wrong way."""
+    spark, settings = workspace.table("captions").spark, workspace.job("test").settings
+    folder = run_folder(settings, run)
+    rows = [(f"{n}.jpg", truth(n) if n < right else wrong, [truth(n)]) for n in range(PHOTOS)]
+    counted = with_counts(spark.createDataFrame(rows, "image_id string, hypothesis string, references array<string>"))
+    predictions = counted.withColumns({"run_id": F.lit(run), "split": F.lit("test")})
+    workspace.table("predictions").replace(predictions, {}, where=f"run_id = '{run}'")
+    made_from = {"captions": 1, "features": 1, "split": "test", "beam_width": 1, "extractor": "drawn"}
+    files.write_bytes(f"{folder}/model.keras", b"")
+    write_json(f"{folder}/run.json", {"identity": {"run": run}, "extractor": "drawn"})
+    scored = {"version": 1, "photos": PHOTOS, "scored": PHOTOS, "quarantined": 0, "metrics": {}}
+    write_json(f"{folder}/evaluate-test.json", {"made_from": made_from, **scored})
+
+
+def decisions(workspace: Workspace) -> list[tuple[str, str, str]]:
+    rows = workspace.table("runs").read().where("decision != ''").orderBy("updated").collect()
+    assert all(row.reasons for row in rows)
+    return [(row.run_id, row.decision, row.status) for row in rows]
+
+
+def test_from_no_champion_to_a_better_one_and_back(judged):
+    workspace = judged
+    for run, right in (("blind", 0), ("first", 18), ("same", 18), ("worse", 12), ("better", 28)):
+        add_run(workspace, run, right)
+    blind = workspace.run("gate", "run.id=blind")
+    assert blind.metrics["promoted"] is False
+    assert champion(workspace.job("test").settings) is None
+    assert workspace.run("gate", "run.id=first").metrics["promoted"] is True
+    for run in ("same", "worse"):
+        refused = workspace.run("gate", f"run.id={run}").metrics
+        assert (refused["promoted"], refused["champion"]) == (False, "first"), run
+        assert "not enough" in refused["reasons"][0]
+    narrow = workspace.run("gate", "run.id=better", "gate.margin=0.9").metrics
+    assert (narrow["promoted"], narrow["champion"]) == (False, "first")
+    promoted = workspace.run("gate", "run.id=better")
+    assert (promoted.metrics["promoted"], promoted.metrics["champion"]) == (True, "better")
+    assert promoted.metrics["bleu4_difference"]["low"] > 0
+
+    again = workspace.run("gate", "run.id=better")
+    assert (again.written, again.unchanged, again.version) == (0, 1, promoted.version)
+    back = workspace.run("promote", "run=first")
+    assert (back.written, back.metrics["previous"]) == (1, "better")
+    assert workspace.run("promote", "run=first").unchanged == 1
+    assert workspace.run("evaluate", "run.id=champion").run == "first"
+    assert [each.run for each in champions(workspace.job("test").settings)] == ["first", "better", "first"]
+    assert decisions(workspace) == [
+        ("blind", "against baselines", "refused"), ("first", "champion-00000001", "promoted"),
+        ("same", "against champion-00000001", "refused"), ("worse", "against champion-00000001", "refused"),
+        ("better", "against champion-00000001", "refused"), ("better", "champion-00000002", "promoted"),
+        ("first", "champion-00000003", "promoted"),
+    ]  # fmt: skip
+    line = read_json(f"file://{workspace.folder}/runs/better/gate.json")
+    assert line["metrics"]["promoted"] is True, "the scheduler reads the decision here"
+
+
+def test_a_judgement_on_an_old_champion_is_refused(judged):
+    workspace = judged
+    for run, right in (("first", 18), ("second", 27), ("third", 30)):
+        add_run(workspace, run, right)
+    workspace.run("gate", "run.id=first")
+    seen = champion(workspace.job("test").settings)
+    workspace.run("gate", "run.id=second")
+    with pytest.raises(RuntimeError, match="judged against first, but the champion is second"):
+        promote(workspace.job("gate", "run.id=third"), "third", seen, ["better"], {})
+    assert champion(workspace.job("test").settings).run == "second"
+
+
+def test_compare_reports_both_runs_and_their_difference(judged):
+    workspace = judged
+    add_run(workspace, "a", 10)
+    add_run(workspace, "b", 20)
+    found = workspace.run("compare", "runs=a,b").metrics
+    assert (found["photos"], found["left_out"]) == (PHOTOS, 0)
+    assert found["runs"]["a"]["bleu1"]["value"] < found["runs"]["b"]["bleu1"]["value"]
+    for name, figure in found["difference"].items():
+        assert figure["low"] <= figure["value"] <= figure["high"], name
+        both = found["runs"]["b"][name]["value"] - found["runs"]["a"][name]["value"]
+        assert figure["value"] == pytest.approx(both, abs=2e-6), name
+    assert found["difference"]["bleu4"]["share_above_0"] > 0.99
+    assert found["runs"]["a"]["repeated"]["value"] == pytest.approx(20 / 30)
+    assert workspace.run("compare", "runs=b,a").metrics["difference"]["bleu4"]["share_above_0"] < 0.01
+
+
+@pytest.mark.parametrize(
+    ("job", "override", "words"),
+    [
+        ("compare", "runs=first", r"compare\.runs: found first, expected two"),
+        ("compare", "runs=first,absent", r"run\.id: no trained model"),
+        ("compare", "runs=champion,first", "has been promoted yet"),
+        ("promote", "run=absent", r"run\.id: no trained model"),
+        ("promote", "run.id=auto", "expected the id of the run to promote"),
+        ("evaluate", "run.id=champion", "has been promoted yet"),
+        ("gate", "run.id=_champions", "begins with neither"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused(judged, job, override, words):
+    add_run(judged, "first", 5)
+    with pytest.raises(InputError, match=words):
+        judged.run(job, override)
+
+
+@pytest.mark.parametrize(
+    ("figure", "values", "passed"),
+    [
+        ("bleu1", (0.50, 0.495), True),
+        ("bleu1", (0.50, 0.48), False),
+        ("repeated", (0.20, 0.25), False),
+        ("repeated", (0.20, 0.10), True),
+        ("gain_over_shuffled", (0.05, 0.03), False),
+    ],
+)
+def test_a_guard_that_falls_keeps_the_champion(figure, values, passed):
+    steady = {"bleu1": 0.5, "repeated": 0.2, "gain_over_shuffled": 0.05}
+    figures = {}
+    for place, (run, bleu4) in enumerate((("old", 0.2), ("new", 0.3))):
+        numbers = {**steady, "bleu4": bleu4, figure: values[place]}
+        figures[run] = {name: np.full(11, value) for name, value in numbers.items()}
+    found, reasons = against_champion(Comparison(9, 0, figures), "old", "new", Gate())
+    assert found is passed
+    assert len(reasons) == (1 if passed else 2)
