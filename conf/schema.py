@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+MONITORS = ("val_loss", "bleu4")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamax", "adamw")
 
 
@@ -77,6 +78,9 @@ class Model:
     embedding_dim: int = setting(256, "size of a word's embedding", low=1)
     lstm_units: int = setting(256, "size of the LSTM's state and of the dense layers", low=1)
     dropout: float = setting(0.5, "share of embedding and photo features dropped in training", low=0.0, high=0.99)
+    tie_embeddings: bool = setting(
+        False, "one matrix for the words' embeddings and the softmax; model.lstm_units must equal model.embedding_dim"
+    )
 
 
 @dataclass
@@ -91,24 +95,61 @@ class Run:
 class Train:
     workers: int = setting(2, "executor tasks that train together", low=1)
     epochs: int = setting(20, "passes over the training captions", low=1)
-    batch_size: int = setting(512, "global batch size, in captions", low=1)
+    batch_size: int = setting(512, "global batch size of a step, in captions", low=1)
+    length_window: int = setting(
+        0, "batches among which captions of similar length are brought together; 0: lengths are mixed", low=0
+    )
     learning_rate: float = setting(
         1e-3, "learning rate of the optimizer, at the start where a schedule lowers it", low=1e-12
     )
     learning_rate_schedule: str = setting(
         "constant",
         "course of the learning rate over all steps; the others end at 0",
-        choices=("constant", "cosine", "linear"),
+        choices=("constant", "cosine", "linear", "exponential"),
+    )
+    learning_rate_decay: float = setting(
+        0.8, "factor of the learning rate each epoch, with the schedule exponential", low=1e-6, high=1.0
     )
     optimizer: str = setting("adam", "Keras optimizer", choices=OPTIMIZERS)
     clip_norm: float = setting(0.0, "clip the global norm of the reduced gradient; 0 does not clip", low=0.0)
+    l1: float = setting(0.0, "times the sum of |w| over all weight matrices is added to the mean loss", low=0.0)
+    l2: float = setting(0.0, "times the sum of w^2 over all weight matrices is added to the mean loss", low=0.0)
+    weight_decay: float = setting(
+        0.0, "share of each weight matrix, times the learning rate, taken off at each update; adamw needs one", low=0.0
+    )
+    label_smoothing: float = setting(
+        0.0, "share of the next word's probability that training spreads over the vocabulary", low=0.0, high=0.99
+    )
     seed: int = setting(0, "seed of initial weights, order and dropout", low=0)
     validation_split: str = setting(
         "dev", "split that chooses the best epoch; made from train where the corpus has none"
     )
     validation_share: float = setting(0.1, "share of the training photos for a made split", low=0.001, high=0.9)
-    precision: str = setting("float32", "number format of weights and gradients", choices=("float32", "float64"))
+    validation_bleu: bool = setting(True, "caption the validation photos after each epoch and score them with BLEU")
+    monitor: str = setting("val_loss", "what the best epoch is best in", choices=MONITORS)
+    patience: int = setting(0, "epochs without a better one after which training stops; 0: never early", low=0)
+    precision: str = setting(
+        "float32",
+        "number format of weights and gradients; mixed_bfloat16 computes in bfloat16 on weights of float32",
+        choices=("float32", "float64", "mixed_bfloat16"),
+    )
     deterministic: bool = setting(True, "use operations that give the same bits each time")
+    collectives: str = setting("ring", "how sums travel; on GPUs ring means NCCL", choices=("ring", "auto"))
+    sync_every: int = setting(1, "steps whose gradients are summed before they are exchanged for one update", low=1)
+    average_every: int = setting(
+        0,
+        "updates that each worker makes on its own before all weights are averaged (local SGD), once more at an epoch's end; "
+        "0: the gradients of each update are exchanged",
+        low=0,
+    )
+    all_reduce: str = setting(
+        "full", "number format in which gradients or weights travel", choices=("full", "bfloat16", "float16")
+    )
+    embedding_gradient: str = setting(
+        "dense",
+        "how the embedding's gradient travels; auto sends the rows of the words that occurred where that is less",
+        choices=("dense", "auto"),
+    )
     checkpoint_every: int = setting(200, "steps between checkpoints inside an epoch; 0: only at its end", low=0)
     keep_checkpoints: int = setting(2, "newest checkpoints kept in the run folder", low=1)
     max_restarts: int = setting(3, "times the gang is started again after a lost or stalled worker", low=0)

@@ -7,13 +7,14 @@ nothing once the run is finished.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from urllib.parse import unquote
 
 from omegaconf import OmegaConf
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from conf.schema import Settings
 from jobs.driver.gang import run_gang
 from jobs.driver.job import Job, Outcome, run_job
 from jobs.driver.lease import Lease
@@ -42,6 +43,7 @@ class Wanted:
 
 
 def main(job: Job) -> Outcome:
+    require_possible(job.settings)
     run = find_run(job)
     photos = run.examples.where("split = 'train'").count()
     if files.exists(f"{run.folder}/run.json"):
@@ -82,9 +84,12 @@ def train(job: Job, run: Wanted, plan: Plan, lease: Lease, photos: int) -> tuple
     )
     results = run_gang(job.spark, plan, settings, lease, make_view(job, run, plan), job.say)
     lease.require_held()
-    version = record_run(job, run.id, config, run.versions, results[0], "trained")
-    write_json(f"{run.folder}/train.json", {"version": version, "metrics": results[0]})
-    return version, results[0]
+    metrics = results[0]
+    numbers = {key: value for key, value in metrics.items() if key != "diagnosis"}
+    version = record_run(job, run.id, config, run.versions, numbers, "trained")
+    write_json(f"{run.folder}/train.json", {"version": version, "metrics": metrics})
+    job.say(f"{metrics['diagnosis']['words']} (the rule: {metrics['diagnosis']['rule']})")
+    return version, metrics
 
 
 def make_view(job: Job, run: Wanted, plan: Plan):
@@ -92,6 +97,20 @@ def make_view(job: Job, run: Wanted, plan: Plan):
     show = TrainingView(plan.epochs, sum(plan.train.captions(lane) for lane in range(len(plan.train.lanes))))
     log = open_tracking(job.settings.tracking, run.folder, run.id, run.identity, job.say)
     return show if log is None else lambda event: (show(event), log(event))
+
+
+def require_possible(settings: Settings) -> None:
+    """Raises InputError for settings that contradict each other."""
+    model, train = settings.model, settings.train
+    if model.tie_embeddings and model.embedding_dim != model.lstm_units:
+        raise InputError(
+            f"model.tie_embeddings: found embedding_dim {model.embedding_dim} and lstm_units {model.lstm_units}, expected "
+            "equal sizes, since one matrix serves both ends; change one of them"
+        )
+    if train.monitor == "bleu4" and not train.validation_bleu:
+        raise InputError("train.monitor: found bleu4, but train.validation_bleu is false; set it to true")
+    if train.optimizer == "adamw" and not train.weight_decay:
+        raise InputError("train.weight_decay: found 0, and adamw is adam without it; set it, 0.004 for example")
 
 
 def require_lanes(job: Job, plan: Plan, photos: int) -> None:
@@ -117,15 +136,10 @@ def make_plan(job: Job, run: Wanted) -> Plan:
     settings, note = job.settings, run.note
     model, train = settings.model, settings.train
     size = run.examples.select(F.size("feature").alias("n")).first().n
-    shape = CaptionerShape(note["vocabulary_size"], size, model.embedding_dim, model.lstm_units, model.dropout)
+    shape = CaptionerShape(note["vocabulary_size"], size, **asdict(model))
     splits = find_files(run.examples, settings.examples.shards, note["max_length"] + 1)
-    return Plan(
-        run_folder=run.folder, shape=shape, train=splits["train"], validation=splits[train.validation_split],
-        epochs=train.epochs, batch_size=train.batch_size, optimizer=train.optimizer, learning_rate=train.learning_rate,
-        learning_rate_schedule=train.learning_rate_schedule, clip_norm=train.clip_norm, seed=train.seed,
-        precision=train.precision, deterministic=train.deterministic, checkpoint_every=train.checkpoint_every,
-        keep_checkpoints=train.keep_checkpoints,
-    )  # fmt: skip
+    same = {field.name: getattr(train, field.name) for field in fields(Plan) if hasattr(train, field.name)}
+    return Plan(run.folder, shape, splits["train"], splits[train.validation_split], **same)
 
 
 def find_files(examples: DataFrame, shards: int, width: int) -> dict[str, Split]:

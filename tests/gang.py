@@ -45,7 +45,7 @@ class Gang:
             self.events[rank].append({"kind": "died"})
             self.changed.notify_all()
 
-    def wait_for(self, rank: int, *kinds: str, timeout: float = 120) -> dict:
+    def wait_for(self, rank: int, *kinds: str, timeout: float = 300) -> dict:
         """The first event of one of these kinds; a worker that dies before fails the test with its last lines."""
         with self.changed:
             assert self.changed.wait_for(lambda: self._find(rank, kinds), timeout), f"no {kinds} in {timeout} s"

@@ -24,6 +24,15 @@ class BleuCounts:
     hypothesis_length: int
     reference_length: int
 
+    @staticmethod
+    def from_row(row) -> BleuCounts:
+        """The counts in a row of numbers as `as_row` gives it; rows add up like counts."""
+        numbers, orders = [int(number) for number in row], len(ORDERS)
+        return BleuCounts(tuple(numbers[:orders]), tuple(numbers[orders : 2 * orders]), *numbers[2 * orders :])
+
+    def as_row(self) -> list[int]:
+        return [*self.matches, *self.totals, self.hypothesis_length, self.reference_length]
+
     def __add__(self, other: BleuCounts) -> BleuCounts:
         return BleuCounts(
             tuple(a + b for a, b in zip(self.matches, other.matches, strict=True)),

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 
-from udfs.captioner import LOGITS, TRUNK_OUTPUT
+from udfs.captioner import TRUNK_OUTPUT, logits_head
 from udfs.devices import use_task_devices
 from udfs.text import END, PADDING, START, UNKNOWN
 
@@ -23,20 +23,20 @@ class Decoder:
 
         layer = captioner.get_layer
         embeddings, lstm, photo_dense = layer("embedding").embeddings, layer("lstm").cell, layer("photo_dense")
-        merged, head = layer(TRUNK_OUTPUT), layer(LOGITS)
-        never = np.zeros(head.units, "float32")
+        merged, head = layer(TRUNK_OUTPUT), logits_head(captioner)
+        never = np.zeros(captioner.output.shape[-1], "float32")
         never[[PADDING, START, UNKNOWN]] = -np.inf
 
         @tf.function(input_signature=[tf.TensorSpec((None, captioner.inputs[1].shape[1]), tf.float32)])
         def greedy(photo):
             seen = photo_dense(photo)
             count = tf.shape(photo)[0]
-            state = [tf.zeros((count, lstm.units))] * 2
+            state = [tf.zeros((count, lstm.units), lstm.compute_dtype)] * 2
             token, done = tf.fill([count], START), tf.zeros([count], tf.bool)
             words = tf.TensorArray(tf.int32, size=max_length)
             for step in tf.range(max_length):
                 output, state = lstm(tf.gather(embeddings, token), state)
-                logits = head(merged(output + seen)) + never
+                logits = tf.cast(head(merged(output + seen)), tf.float32) + never
                 token = tf.where(done, PADDING, tf.argmax(logits, axis=-1, output_type=tf.int32))
                 done = done | (token == END)
                 words = words.write(step, token)

@@ -9,15 +9,18 @@ from udfs.captioner import CaptionerShape
 from udfs.reader import ExampleFile, Split
 
 TENSORFLOW_BYTES = 700 * 2**20
-NUMBER_BYTES = {"float32": 4, "float64": 8}
+NUMBER_BYTES = {"float32": 4, "float64": 8, "mixed_bfloat16": 4}
 
 
 @dataclass(frozen=True)
 class Plan:
     """A training run: the model, the examples of both splits, and the settings of the training loop.
 
-    run_folder is a URI that every worker can read and the chief can write. batch_size is the global one, in captions.
-    A checkpoint is written every `checkpoint_every` steps (0: never in between) and at each epoch's end.
+    run_folder is a URI that every worker can read and the chief can write. batch_size is the global one of a step, in
+    captions. The weights are updated after every `sync_every` steps, with one exchange of gradients; where `average_every`
+    is not 0, each worker updates its own weights, and every so many updates they are averaged instead. An epoch's end does
+    both. A checkpoint is written every `checkpoint_every` steps (0: never in between) or at the first possible step after,
+    and at each epoch's end.
     """
 
     run_folder: str
@@ -26,20 +29,53 @@ class Plan:
     validation: Split
     epochs: int
     batch_size: int
+    length_window: int
     optimizer: str
     learning_rate: float
     learning_rate_schedule: str
+    learning_rate_decay: float
     clip_norm: float
+    l1: float
+    l2: float
+    weight_decay: float
+    label_smoothing: float
     seed: int
     precision: str
     deterministic: bool
+    collectives: str
+    sync_every: int
+    average_every: int
+    all_reduce: str
+    embedding_gradient: str
+    validation_bleu: bool
+    monitor: str
+    patience: int
     checkpoint_every: int
     keep_checkpoints: int
 
     @property
     def steps(self) -> int:
-        """Training steps an epoch."""
+        """Steps an epoch, each one global batch."""
         return self.train.steps(self.batch_size)
+
+    @property
+    def updates(self) -> int:
+        """Updates of the weights an epoch."""
+        return -(-self.steps // self.sync_every)
+
+    def updates_after(self, step: int) -> bool:
+        """Whether the weights are updated after a step of an epoch, counted from 1."""
+        return step % self.sync_every == 0 or step == self.steps
+
+    def averages_after(self, step: int) -> bool:
+        """Whether the workers' weights are averaged after it."""
+        if not self.average_every:
+            return False
+        return step % (self.sync_every * self.average_every) == 0 or step == self.steps
+
+    def agrees_after(self, step: int) -> bool:
+        """Whether all workers have the same weights after it, and no gradient waits: where a checkpoint is possible."""
+        return self.averages_after(step) if self.average_every else self.updates_after(step)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -69,14 +69,20 @@ def worker_batches(
     epoch: int,
     seed: int | None,
     start: int = 0,
+    length_window: int = 0,
 ) -> Iterator[Batch]:
     """Rank's part of the batches start, start + 1, ... of an epoch; every rank sees as many.
 
-    `seed` None keeps the order of the files, for validation.
+    `seed` None keeps the order of the files, for validation. In every so many batches as `length_window` says, captions
+    of similar length come together.
     """
     count = len(split.lanes)
     lanes = range(rank, count, workers)
-    readers = {lane: _Lane(split, lane, epoch, seed, skip=(start * batch_size + lane) // count) for lane in lanes}
+    windows = None if seed is None or not length_window else Windows(seed, epoch, batch_size, count, length_window)
+    readers = {
+        lane: _Lane(split, lane, epoch, seed, skip=(start * batch_size + lane) // count, windows=windows)
+        for lane in lanes
+    }
     for step in range(start, split.steps(batch_size)):
         parts = []
         for lane in lanes:
@@ -85,16 +91,45 @@ def worker_batches(
         yield _joined([part for part in parts if part is not None], split.width, feature_size)
 
 
+@dataclass(frozen=True)
+class Windows:
+    """The order that brings captions of similar length into one batch, across all lanes, in windows of `size` batches."""
+
+    seed: int
+    epoch: int
+    batch_size: int
+    lanes: int
+    size: int
+
+    def arrange(self, lengths: np.ndarray, lane: int, position: int) -> np.ndarray:
+        """A new order of the captions that stand at position, position + 1, ... of a lane.
+
+        In each window the captions are sorted by length, ties in the order they had, and dealt to its batches; which batch
+        gets the short ones is drawn for the window, so that it is the same in every lane. Returns: indices like lengths.
+        """
+        places = np.arange(position, position + len(lengths))
+        batches = ((places + 1) * self.lanes - lane - 1) // self.batch_size  # the inverse of the module's formula
+        order = np.arange(len(lengths))
+        for window in np.unique(batches // self.size):
+            inside = np.flatnonzero(batches // self.size == window)
+            ranks = np.random.default_rng((self.seed, self.epoch, int(window), 0, 1)).permutation(self.size)
+            dealt = inside[np.argsort(ranks[batches[inside] % self.size], kind="stable")]
+            order[dealt] = inside[np.argsort(lengths[inside], kind="stable")]
+        return order
+
+
 class _Lane:
     """The captions of one lane in an epoch's order, one file in memory at a time."""
 
-    def __init__(self, split: Split, lane: int, epoch: int, seed: int | None, skip: int):
+    def __init__(self, split: Split, lane: int, epoch: int, seed: int | None, skip: int, windows: Windows | None):
         files = list(split.lanes[lane])
         self.width, self.key = split.width, None if seed is None else (seed, epoch, lane)
+        self.lane, self.windows, self.position = lane, windows, 0
         if self.key:
             files = [files[i] for i in np.random.default_rng(self.key).permutation(len(files))]
         self.number = 0
         while files and files[0].captions <= skip:
+            self.position += files[0].captions
             skip -= files.pop(0).captions
             self.number += 1
         self.files, self.skip = iter(files), skip
@@ -119,6 +154,10 @@ class _Lane:
         order = np.stack([row, caption], axis=1)
         if self.key:
             order = order[np.random.default_rng((*self.key, self.number + 1)).permutation(len(order))]
+        if self.windows:
+            lengths = (self.tokens[order[:, 0], order[:, 1]] != 0).sum(axis=1)
+            order = order[self.windows.arrange(lengths, self.lane, self.position)]
+        self.position += len(order)
         self.order, self.skip, self.number = order[self.skip :], 0, self.number + 1
 
 

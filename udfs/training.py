@@ -8,13 +8,18 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
+from functools import cached_property
 
 import numpy as np
 
 from udfs import checkpoint
 from udfs.attempts import RunWriter
-from udfs.captioner import build_captioner
+from udfs.bleu import ORDERS, BleuCounts, bleu_scores
+from udfs.captioner import build_captioner, set_number_format
 from udfs.checkpoint import Checkpoint
+from udfs.curves import best_line, diagnose, out_of_patience
+from udfs.decoding import Decoder
 from udfs.devices import use_task_devices
 from udfs.errors import InputError
 from udfs.event_files import event_file
@@ -22,8 +27,10 @@ from udfs.plan import Member, Plan
 from udfs.reader import Split, worker_batches
 from udfs.training_step import Engine
 from udfs.usage import Usage
+from udfs.validation import count_ngrams
 
 REPORT_SECONDS = 0.5
+BLEU = tuple(f"bleu{order}" for order in ORDERS)
 BEGINNING = {"epoch": 1, "step": 0, "sums": [0.0, 0.0, 0.0], "seconds": 0.0, "history": []}
 
 
@@ -31,8 +38,8 @@ def train(plan: Plan, member: Member, report: Callable[[dict], None]) -> dict:
     """Trains the captioner together with the other members; every one returns the same summary.
 
     Starts at the newest checkpoint of the run folder. The chief writes checkpoints, metrics.jsonl, TensorBoard's event
-    files and model.keras, which holds the weights of the epoch with the lowest validation loss. `report` receives what
-    happens as it happens. Raises InputError where going on is pointless, and Superseded where a newer attempt holds the run.
+    files and model.keras, which holds the weights of the best epoch by the plan's monitor. `report` receives what happens
+    as it happens. Raises InputError where going on is pointless, and Superseded where a newer attempt holds the run.
     """
     return Training(plan, member, start_engine(plan, member), report).run()
 
@@ -48,19 +55,22 @@ def start_engine(plan: Plan, member: Member) -> Engine:
         tf.config.experimental.enable_op_determinism()
     communication = tf.distribute.experimental.CommunicationImplementation
     # NCCL needs a GPU that TensorFlow sees, whatever Spark assigned.
-    chosen = communication.NCCL if tf.config.list_physical_devices("GPU") else communication.RING
+    ring = communication.NCCL if tf.config.list_physical_devices("GPU") else communication.RING
+    chosen = communication.AUTO if plan.collectives == "auto" else ring
     options = tf.distribute.experimental.CommunicationOptions(implementation=chosen)
-    return Engine(tf.distribute.MultiWorkerMirroredStrategy(communication_options=options), plan)
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    return Engine(strategy, plan, member.rank, member.workers)
 
 
-def describe_devices(member: Member) -> str:
+def describe_devices(member: Member, collectives: str) -> str:
     """What this worker computes on, and how it exchanges gradients."""
     import tensorflow as tf
 
     found = len(tf.config.list_physical_devices("GPU"))
     if not member.gpus:
-        return f"{member.cores} CPU threads; ring"
-    return f"GPUs {', '.join(member.gpus)}, of which TensorFlow finds {found}; {'NCCL' if found else 'ring'}"
+        return f"{member.cores} CPU threads; {collectives}"
+    chosen = "NCCL" if found and collectives == "ring" else collectives
+    return f"GPUs {', '.join(member.gpus)}, of which TensorFlow finds {found}; {chosen}"
 
 
 class Training:
@@ -75,52 +85,75 @@ class Training:
 
     def run(self) -> dict:
         self.restore()
-        self.report("ready", epoch=self.state["epoch"], step=self.state["step"], devices=describe_devices(self.member))
-        while self.state["epoch"] <= self.plan.epochs:
+        devices = describe_devices(self.member, self.plan.collectives)
+        self.report("ready", epoch=self.state["epoch"], step=self.state["step"], devices=devices)
+        while not self.finished():
             line = self.train_epoch()
             if self.member.is_chief:
                 self.keep(line)
+            self.save_checkpoint(line["epoch"], self.plan.steps)
             self.report("epoch", **line)
         if self.member.is_chief:
             self.save_model()
-        self.engine.total([np.ones(1)])  # nobody leaves before the chief has saved
-        best = min(self.state["history"], key=lambda line: line["val_loss"])
-        summary = {key: best[key] for key in ("loss", "val_loss", "val_accuracy")}
-        return {"epochs": len(self.state["history"]), "best_epoch": best["epoch"], **summary}
+        self.wait_for_all()  # nobody leaves before the chief has saved
+        best = best_line(self.state["history"], self.plan.monitor)
+        summary = {key: best[key] for key in ("loss", "val_loss", "val_accuracy", *BLEU) if key in best}
+        diagnosis = asdict(diagnose(self.state["history"]))
+        return {"epochs": len(self.state["history"]), "best_epoch": best["epoch"], **summary, "diagnosis": diagnosis}
+
+    def finished(self) -> bool:
+        plan, history = self.plan, self.state["history"]
+        return self.state["epoch"] > plan.epochs or out_of_patience(history, plan.monitor, plan.patience)
 
     def restore(self) -> None:
         """Goes on from the newest checkpoint, which the chief reads and shares."""
-        found = checkpoint.latest(self.plan.run_folder) if self.member.is_chief else None
-        if found:
+        plan, member, name = self.plan, self.member, ""
+        if member.is_chief and (found := checkpoint.latest(plan.run_folder, self.others())):
             self.engine.restore(found.variables)
-            self.best, self.state = found.best, found.state
-        self.engine.synchronise(self.member.is_chief)
-        self.state = self._shared(self.state)
+            self.best, self.state, name = found.best, found.state, found.name
+        self.engine.synchronise(member.is_chief)
+        shared = self._shared({"state": self.state, "checkpoint": name})
+        self.state = shared["state"]
+        if shared["checkpoint"] and member.rank in self.others():
+            self.engine.restore(checkpoint.own(plan.run_folder, shared["checkpoint"], member.rank))
+
+    def others(self) -> range:
+        """The ranks beside the chief that have an optimizer of their own."""
+        return range(1, self.member.workers if self.plan.average_every else 1)
+
+    def wait_for_all(self) -> None:
+        self.engine.exchange.total([np.ones(1)])
 
     def train_epoch(self) -> dict:
         """The rest of an epoch and its validation; moves the state to the next one. Returns the line of metrics.jsonl."""
         plan, state = self.plan, self.state
-        epoch, first, sums = state["epoch"], state["step"], np.array(state["sums"])
-        began, usage, captions = time.monotonic() - state["seconds"], Usage(), 0
+        epoch, first, saved = state["epoch"], state["step"], state["step"]
+        # What was summed before a restart counts once: all workers' sums are in the chief's.
+        sums = np.array(state["sums"]) * (self.member.is_chief or not plan.average_every)
+        began, usage, captions = time.monotonic() - state["seconds"], Usage(self.member), 0
         for step, batch in enumerate(self.batches(plan.train, epoch, plan.seed, first), first + 1):
-            sums += self.engine.train(batch, (plan.seed, epoch, step, self.member.rank))
+            sums += self.engine.train(batch, (plan.seed, epoch, step, self.member.rank), plan.updates_after(step))
             captions += batch.captions
+            if plan.averages_after(step):
+                self.engine.average()
             if not math.isfinite(sums[0]):
                 raise InputError(
                     f"train.learning_rate: found {plan.learning_rate}, and the loss of epoch {epoch} became {sums[0]} at "
                     f"step {step}; lower it, or set train.clip_norm=1"
                 )
             seconds = time.monotonic() - began
-            self.moved("step", epoch, step, plan.steps, loss=sums[0] / sums[2], seconds=seconds)
-            if plan.checkpoint_every and step % plan.checkpoint_every == 0 and step < plan.steps:
-                self.state = {**state, "step": step, "sums": sums.tolist(), "seconds": seconds}
-                if self.member.is_chief:
-                    self.save_checkpoint(epoch, step)
-        seconds = time.monotonic() - began
+            self.moved("step", epoch, step, plan.steps, loss=sums[0] / max(sums[2], 1), seconds=seconds)
+            due = plan.checkpoint_every and step // plan.checkpoint_every > saved // plan.checkpoint_every
+            if due and plan.agrees_after(step) and step < plan.steps:
+                saved = step
+                self.state = {**state, "step": step, "sums": self.over_all(sums).tolist(), "seconds": seconds}
+                self.save_checkpoint(epoch, step)
+        seconds, sums = time.monotonic() - began, self.over_all(sums)
         validation = self.validate(epoch)
-        rows = self.engine.gather(np.array([captions, *usage.row()]), self.member.rank, self.member.workers)
+        rows = self.engine.exchange.by_rank(np.array([captions, *usage.row()]), self.member.rank)
         line = {
             **epoch_metrics(plan, epoch, sums, validation, seconds),
+            **self.score(epoch),
             "learning_rate": self.engine.learning_rate,
             "workers": [self._worker_line(rank, row) for rank, row in enumerate(rows)],
         }
@@ -133,32 +166,55 @@ class Training:
         for step, batch in enumerate(self.batches(self.plan.validation, epoch, None), 1):
             sums += self.engine.validate(batch)
             self.moved("validation", epoch, step, steps)
-        return self.engine.total([sums])[0]
+        return self.engine.exchange.total([sums])[0]
+
+    def score(self, epoch: int) -> dict[str, float]:
+        """BLEU-1..4 of greedy captions of the validation photos, each worker decoding its own, where that is wanted."""
+        if not self.plan.validation_bleu:
+            return {}
+        self.moved("validation", epoch, 0, 0)
+        counts = count_ngrams(self.decoder, self.plan.validation, self.member.rank, self.member.workers)
+        (total,) = self.engine.exchange.total([counts])
+        return bleu_scores(BleuCounts.from_row(total))
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """Reads the captioner's weights when it is called."""
+        return Decoder(self.engine.captioner, self.plan.validation.width - 1)
+
+    def over_all(self, sums: np.ndarray) -> np.ndarray:
+        """The epoch's sums over all workers."""
+        return self.engine.exchange.total([sums])[0] if self.plan.average_every else sums
 
     def batches(self, split: Split, epoch: int, seed: int | None, start: int = 0):
         plan, member = self.plan, self.member
         return worker_batches(
-            split, plan.batch_size, plan.shape.feature_size, member.rank, member.workers, epoch, seed, start
-        )
+            split, plan.batch_size, plan.shape.feature_size, member.rank, member.workers, epoch, seed, start,
+            plan.length_window,
+        )  # fmt: skip
 
     def keep(self, line: dict) -> None:
         """The chief's writing at an epoch's end."""
         history = self.state["history"]
-        if line["val_loss"] <= min(past["val_loss"] for past in history):
+        if best_line(history, self.plan.monitor) is line:
             self.best = self.engine.weights()
         self.writer.write_text("metrics.jsonl", "".join(json.dumps(past) + "\n" for past in history))
         self.writer.write_bytes(f"tensorboard/events.out.tfevents.{line['epoch']:010d}.captioner", event_file(line))
-        self.save_checkpoint(line["epoch"], self.plan.steps)
 
     def save_checkpoint(self, epoch: int, step: int) -> None:
-        found = Checkpoint(self.engine.snapshot(), self.best, self.state)
-        checkpoint.save(self.writer, (epoch - 1) * self.plan.steps + step, found, self.plan.keep_checkpoints)
+        """Every worker calls it, at a step after which all have the same weights; the chief writes them."""
+        number = (epoch - 1) * self.plan.steps + step
+        if self.plan.average_every and self.member.workers > 1:
+            if self.member.rank in self.others():
+                checkpoint.save_own(self.writer, number, self.member.rank, self.engine.optimizer_state())
+            self.wait_for_all()
+        if self.member.is_chief:
+            found = Checkpoint(self.engine.snapshot(), self.best, self.state)
+            checkpoint.save(self.writer, number, found, self.plan.keep_checkpoints)
 
     def save_model(self) -> None:
         """Writes the best epoch's model as model.keras, in 32 bits whatever it was trained in."""
-        import keras
-
-        keras.config.set_floatx("float32")
+        set_number_format("float32")
         captioner = build_captioner(self.plan.shape)
         for variable, array in zip(captioner.trainable_variables, self.best, strict=True):
             variable.assign(array.astype("float32"))
@@ -180,10 +236,10 @@ class Training:
     def _shared(self, state: dict) -> dict:
         """The chief's JSON state on every worker, as a sum of bytes to which the others add nothing."""
         text = json.dumps(state).encode() if self.member.is_chief else b""
-        (length,) = self.engine.total([np.array([len(text)], "int64")])
+        (length,) = self.engine.exchange.total([np.array([len(text)], "int64")])
         room = np.zeros(int(length[0]), "int32")
         room[: len(text)] = np.frombuffer(text, "uint8")
-        (shared,) = self.engine.total([room])
+        (shared,) = self.engine.exchange.total([room])
         return json.loads(shared.astype("uint8").tobytes())
 
     def _worker_line(self, rank: int, row: np.ndarray) -> dict:

@@ -1,113 +1,114 @@
-"""One step of synchronous training: the same mathematics at any number of workers.
+"""One step of training: synchronous, with the same mathematics at any number of workers, or local between averages.
 
-Each worker sums the losses of its words; the gradients of the sums, the losses and the word counts are all-reduced as
-sums inside `strategy.run`; division by the global word count, clipping and the update come after, alike on every worker.
-The variables live outside the strategy's scope: a Keras optimizer in a replica context would reduce the gradients again.
+Each worker sums the losses of its words. Synchronous training all-reduces the gradients of the sums, the losses and the
+word counts as sums; division by the global word count, penalties, clipping and the update come after, alike on every
+worker. The sums of several micro-steps may be gathered before that. Local training updates every worker's own copy and
+averages the copies now and then. The variables live outside the strategy's scope: a Keras optimizer in a replica context
+would reduce the gradients again.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from udfs.captioner import build_captioner, summed_loss
+from udfs.captioner import build_captioner, set_number_format, summed_loss
+from udfs.exchange import Exchange
+from udfs.optimizers import make_optimizer, penalised
 from udfs.plan import Plan
 
 
-def make_optimizer(plan: Plan):
-    """A plan's Keras optimizer; momentum and nesterov are SGD with momentum 0.9."""
-    import keras
-
-    name, learning_rate = plan.optimizer, make_schedule(plan)
-    if name in ("momentum", "nesterov"):
-        return keras.optimizers.SGD(learning_rate, momentum=0.9, nesterov=name == "nesterov")
-    classes = {
-        "sgd": "SGD",
-        "adagrad": "Adagrad",
-        "rmsprop": "RMSprop",
-        "adam": "Adam",
-        "adamax": "Adamax",
-        "adamw": "AdamW",
-    }
-    return getattr(keras.optimizers, classes[name])(learning_rate)
-
-
-def make_schedule(plan: Plan):
-    """The learning rate: a number, or Keras's schedule that ends at 0 with the last step of the last epoch."""
-    import keras
-
-    schedules, steps = keras.optimizers.schedules, plan.epochs * plan.steps
-    if plan.learning_rate_schedule == "cosine":
-        return schedules.CosineDecay(plan.learning_rate, steps)
-    if plan.learning_rate_schedule == "linear":
-        return schedules.PolynomialDecay(plan.learning_rate, steps, end_learning_rate=0.0)
-    return plan.learning_rate
-
-
 class Engine:
-    """The captioner, its optimizer and the collective operations of one worker.
+    """The captioner and its optimizer on one worker, and how it keeps in step with the others."""
 
-    `train` and `validate` take one worker's batch; `total` sums numbers over the workers; `synchronise` gives every worker
-    the chief's variables.
-    """
-
-    def __init__(self, strategy, plan: Plan):
+    def __init__(self, strategy, plan: Plan, rank: int = 0, workers: int = 1):
         import keras
 
-        keras.config.set_floatx(plan.precision)
+        set_number_format(plan.precision)
         keras.utils.set_random_seed(plan.seed)
-        self.strategy, self.clip_norm, self.precision = strategy, plan.clip_norm, plan.precision
+        self.plan, self.rank, self.workers, self.precision = plan, rank, workers, keras.config.floatx()
+        self.exchange = Exchange(strategy, workers, self.precision, plan.all_reduce)
         self.captioner = build_captioner(plan.shape)
-        self.optimizer = make_optimizer(plan)
-        self.optimizer.build(self.captioner.trainable_variables)
+        self.optimizer = make_optimizer(plan, self.captioner.trainable_variables)
         self.dropouts = [
             layer for layer in self.captioner.layers if isinstance(layer, keras.layers.Dropout) and layer.rate
         ]
-        self._compile(plan.shape.feature_size)
+        self._pending, self._anchor = None, self.weights()
+        self._compile()
 
-    def _compile(self, feature_size: int) -> None:
+    def _compile(self) -> None:
         import tensorflow as tf
 
-        variables, summed = self.captioner.trainable_variables, summed_loss(self.captioner)
-        signature = [tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, feature_size), self.precision)]
-
-        def reduce_sums(values):
-            placed = [tf.identity(value) for value in values]  # all_reduce refuses a tensor without a device
-            sums = {}
-            for kind in dict.fromkeys(value.dtype for value in placed):  # and packs only tensors of one type
-                of_kind = [number for number, value in enumerate(placed) if value.dtype == kind]
-                reduced = tf.distribute.get_replica_context().all_reduce("SUM", [placed[number] for number in of_kind])
-                sums.update(zip(of_kind, reduced, strict=True))
-            return [sums[number] for number in range(len(placed))]
+        plan, variables, summed = self.plan, self.captioner.trainable_variables, summed_loss(self.captioner)
+        feature = tf.TensorSpec((None, plan.shape.feature_size), self.precision)
+        signature = [tf.TensorSpec((None, None), tf.int32), feature]
 
         @tf.function(input_signature=signature)
-        def train(tokens, photo):
-            def local():
-                with tf.GradientTape() as tape:
-                    sums = summed(tokens, photo, training=True)
-                gradients = tape.gradient(sums[0], variables)
-                return reduce_sums([*sums, *map(tf.convert_to_tensor, gradients)])
-
-            loss, correct, words, *gradients = self.strategy.run(local)
-            gradients = [gradient / words for gradient in gradients]
-            if self.clip_norm:
-                gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm)
-            self.optimizer.apply(gradients, variables)
-            return tf.stack([loss, correct, words])
+        def differentiate(tokens, photo):
+            with tf.GradientTape() as tape:
+                target, *sums = summed(tokens, photo, training=True, smoothing=plan.label_smoothing)
+            gradients = tape.gradient(target, variables)
+            return tf.stack(sums), [compact(g) if plan.embedding_gradient == "auto" else dense(g) for g in gradients]
 
         @tf.function(input_signature=signature)
         def validate(tokens, photo):
-            return tf.stack(summed(tokens, photo, training=False))
+            return tf.stack(summed(tokens, photo, training=False)[1:])
 
         @tf.function
-        def total(values):
-            return self.strategy.run(lambda: reduce_sums(values))
+        def apply(gradients, words):
+            mean = [gradient / tf.maximum(words, 1) for gradient in gradients]  # alone, a worker may have had no words
+            mean = penalised(mean, variables, plan.l1, plan.l2)
+            if plan.clip_norm:
+                mean, _ = tf.clip_by_global_norm(mean, plan.clip_norm)
+            self.optimizer.apply(mean, variables)
 
-        self._train, self._validate, self._total = train, validate, total
+        self._differentiate, self._validate, self._apply = differentiate, validate, apply
+        self._add = tf.function(add, reduce_retracing=True)
 
-    def train(self, batch, dropout_seed: tuple[int, ...]) -> np.ndarray:
-        """One update with this worker's part of a global batch; the global (summed loss, correct words, words)."""
+    def train(self, batch, dropout_seed: tuple[int, ...], update: bool = True) -> np.ndarray:
+        """A micro-step on this worker's part of a global batch, followed by an update of the weights where wanted.
+
+        Returns: (summed loss in nats, correct words, words) of all micro-steps since the last update, over all workers or,
+        in local training, of this one; zeros where there is no update.
+        """
         self.seed_dropout(dropout_seed)
-        return self._train(batch.tokens, batch.photo.astype(self.precision, copy=False)).numpy().astype("float64")
+        found = self._differentiate(batch.tokens, batch.photo.astype(self.precision, copy=False))
+        self._pending = found if self._pending is None else self._add(self._pending, found)
+        if not update:
+            return np.zeros(3)
+        (sums, gradients), self._pending = self._pending, None
+        if self.workers == 1 or self.plan.average_every:
+            gradients = [dense(gradient) for gradient in gradients]
+        else:
+            sums, gradients = self._reduced(sums, gradients)
+        self._apply(gradients, sums[2])
+        return sums.numpy().astype("float64")
+
+    def _reduced(self, sums, gradients: list) -> tuple:
+        """The sums over all workers: of the loss and the counts as they are, of the gradients in the wire's type."""
+        scale = float(self.plan.batch_size * self.plan.sync_every)
+        sparse = next((number for number, gradient in enumerate(gradients) if not is_dense(gradient)), None)
+        if sparse is None:
+            (sums,), gradients = self.exchange.wired_total([sums], gradients, scale)
+            return sums, gradients
+        rows, height = gradients[sparse], int(gradients[sparse].dense_shape[0])
+        counts = self.exchange.by_rank(np.array([rows.indices.shape[0]]), self.rank)[:, 0]
+        if self.exchange.rows_are_smaller(int(counts.max()), height, rows.values.shape[1]):
+            gradients.pop(sparse)
+            (sums,), gradients = self.exchange.wired_total([sums], gradients, scale)
+            gradients.insert(sparse, self.exchange.wired_rows(rows.indices, rows.values, height, scale))
+            return sums, gradients
+        gradients[sparse] = dense(rows)
+        (sums,), gradients = self.exchange.wired_total([sums], gradients, scale)
+        return sums, gradients
+
+    def average(self) -> None:
+        """Gives every worker the mean of all workers' weights. What travels is how far each has moved since the last time."""
+        if self.workers > 1:
+            moved = [now - then for now, then in zip(self.weights(), self._anchor, strict=True)]
+            _, totals = self.exchange.wired_total([], moved, 1.0)
+            for variable, then, total in zip(self.captioner.trainable_variables, self._anchor, totals, strict=True):
+                variable.assign(then + total.numpy() / self.workers)
+            self._anchor = self.weights()
 
     def seed_dropout(self, seed: tuple[int, ...]) -> None:
         """Fixes the masks that the next step draws, another one for each layer."""
@@ -115,24 +116,14 @@ class Engine:
             layer.seed_generator.state.assign(np.random.SeedSequence((*seed, number)).generate_state(2))
 
     def validate(self, batch) -> np.ndarray:
-        """This worker's (summed loss, correct words, words) of its part of a batch, without dropout."""
+        """This worker's (summed loss, correct words, words) of its part of a batch, without dropout or smoothing."""
         return self._validate(batch.tokens, batch.photo.astype(self.precision, copy=False)).numpy().astype("float64")
-
-    def total(self, values: list[np.ndarray]) -> list[np.ndarray]:
-        """The sums of arrays over all workers, on every worker."""
-        return [value.numpy() for value in self._total(values)]
-
-    def gather(self, row: np.ndarray, rank: int, workers: int) -> np.ndarray:
-        """Every worker's row of numbers, as a float64 matrix on every worker: a sum in which each fills its own row."""
-        rows = np.zeros((workers, len(row)))
-        rows[rank] = row
-        return self.total([rows])[0]
 
     def synchronise(self, is_chief: bool) -> None:
         """Gives every worker the chief's variables: the others contribute zeros to one sum."""
         arrays = [np.asarray(variable) for variable in self.variables()]
         mine = [array if is_chief else np.zeros_like(array) for array in arrays]
-        self.restore(self.total(mine))
+        self.restore(self.exchange.total(mine))
 
     @property
     def learning_rate(self) -> float:
@@ -145,10 +136,54 @@ class Engine:
         """Copies of all variables, of the model and of the optimizer."""
         return [np.array(variable) for variable in self.variables()]
 
+    def optimizer_state(self) -> list[np.ndarray]:
+        """Copies of the optimizer's variables."""
+        return [np.array(variable) for variable in self.optimizer.variables]
+
     def weights(self) -> list[np.ndarray]:
         """Copies of the model's weights."""
         return [np.array(variable) for variable in self.captioner.trainable_variables]
 
     def restore(self, arrays: list[np.ndarray]) -> None:
-        for variable, array in zip(self.variables(), arrays, strict=True):
+        """Sets all variables; where only the optimizer's are given, those."""
+        variables = self.variables()
+        for variable, array in zip(variables[len(variables) - len(arrays) :], arrays, strict=True):
             variable.assign(array)
+        self._anchor = self.weights()
+
+
+def is_dense(gradient) -> bool:
+    return not hasattr(gradient, "indices")
+
+
+def dense(gradient):
+    """A gradient as a matrix, where it was the rows of words that occur."""
+    import tensorflow as tf
+
+    if is_dense(gradient):
+        return tf.convert_to_tensor(gradient)
+    return tf.math.unsorted_segment_sum(gradient.values, gradient.indices, gradient.dense_shape[0])
+
+
+def compact(gradient):
+    """Each row that occurs in a sparse gradient once, with its sum."""
+    import tensorflow as tf
+
+    if is_dense(gradient):
+        return gradient
+    ids, places = tf.unique(tf.cast(gradient.indices, tf.int32))
+    rows = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(ids))
+    return tf.IndexedSlices(rows, ids, tf.cast(gradient.dense_shape, tf.int32))
+
+
+def add(one: tuple, other: tuple) -> tuple:
+    """The sum of two micro-steps' (sums, gradients)."""
+    import tensorflow as tf
+
+    def joined(a, b):
+        if is_dense(a):
+            return a + b
+        parts = tf.concat([a.values, b.values], axis=0), tf.concat([a.indices, b.indices], axis=0)
+        return compact(tf.IndexedSlices(*parts, a.dense_shape))
+
+    return one[0] + other[0], [joined(a, b) for a, b in zip(one[1], other[1], strict=True)]

@@ -48,9 +48,10 @@ class TrainingView:
 
     def _epoch(self, event: dict) -> None:
         self.close()
+        bleu = f"bleu1 {event['bleu1']:.3f}  bleu4 {event['bleu4']:.3f}  " if "bleu4" in event else ""
         print(
             f"epoch {event['epoch']}/{self.epochs}  loss {event['loss']:.4f}  accuracy {event['accuracy']:.3f}  "
-            f"val_loss {event['val_loss']:.4f}  val_accuracy {event['val_accuracy']:.3f}  "
+            f"val_loss {event['val_loss']:.4f}  val_accuracy {event['val_accuracy']:.3f}  {bleu}"
             f"{event['captions_per_second']:.0f} captions/s  {event['seconds']:.1f} s",
             file=sys.stderr,
             flush=True,
