@@ -150,7 +150,10 @@ class Training:
                 self.save_checkpoint(epoch, step)
         seconds, sums = time.monotonic() - began, self.over_all(sums)
         validation = self.validate(epoch)
-        rows = self.engine.exchange.by_rank(np.array([captions, *usage.row()]), self.member.rank)
+        rows = self.engine.exchange.by_rank(
+            np.array([captions, *usage.row(), self.engine.checksum()]), self.member.rank
+        )
+        require_equal(rows[:, -1], epoch)
         line = {
             **epoch_metrics(plan, epoch, sums, validation, seconds),
             **self.score(epoch),
@@ -243,8 +246,14 @@ class Training:
         return json.loads(shared.astype("uint8").tobytes())
 
     def _worker_line(self, rank: int, row: np.ndarray) -> dict:
-        used = {name: round(float(value), 3) for name, value in zip(Usage.FIELDS, row[1:], strict=True)}
+        used = {name: round(float(value), 3) for name, value in zip(Usage.FIELDS, row[1:-1], strict=True)}
         return {"rank": rank, "address": self.member.addresses[rank], "captions": int(row[0]), **used}
+
+
+def require_equal(checksums: np.ndarray, epoch: int) -> None:
+    """Raises RuntimeError where the workers do not have the same weights, to the last bit."""
+    if len(set(checksums)) > 1:
+        raise RuntimeError(f"the workers' weights differ after epoch {epoch}: checksums {checksums.tolist()}")
 
 
 def epoch_metrics(plan: Plan, epoch: int, sums: np.ndarray, validation: np.ndarray, seconds: float) -> dict:

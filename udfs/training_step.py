@@ -9,6 +9,8 @@ would reduce the gradients again.
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 
 from udfs.captioner import build_captioner, set_number_format, summed_loss
@@ -139,6 +141,10 @@ class Engine:
     def optimizer_state(self) -> list[np.ndarray]:
         """Copies of the optimizer's variables."""
         return [np.array(variable) for variable in self.optimizer.variables]
+
+    def checksum(self) -> int:
+        """A number of 32 bits that differs where the weights do."""
+        return zlib.crc32(b"".join(weight.tobytes() for weight in self.weights()))
 
     def weights(self) -> list[np.ndarray]:
         """Copies of the model's weights."""

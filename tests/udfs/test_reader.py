@@ -9,6 +9,7 @@ from udfs.errors import InputError
 from udfs.reader import ExampleFile, Split, read_file, worker_batches
 
 WIDTH, SIZE = 6, 3
+WINDOWS = [0, 3]
 
 
 def write_split(folder, rows_of_files: list[list[int]], seed: int = 0) -> Split:
@@ -44,12 +45,12 @@ def split(tmp_path_factory) -> Split:
     return write_split(tmp_path_factory.mktemp("examples"), [[4, 3], [7], [5, 2], [7], [6]])
 
 
-def batches_of(split, batch_size, workers, epoch=1, seed=0, start=0) -> list[list[list[int]]]:
+def batches_of(split, batch_size, workers, epoch=1, seed=0, start=0, window=0) -> list[list[list[int]]]:
     """[step][worker] -> the numbers of the captions that the worker read."""
     read = [
         [
             [int(n) for n in batch.tokens[:, 1] if n]
-            for batch in worker_batches(split, batch_size, SIZE, r, workers, epoch, seed, start)
+            for batch in worker_batches(split, batch_size, SIZE, r, workers, epoch, seed, start, window)
         ]
         for r in range(workers)
     ]
@@ -62,16 +63,20 @@ def total(split) -> int:
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("batch_size", [1, 3, 8, 17, 1000])
-def test_each_caption_is_read_once_an_epoch(split, batch_size, workers):
-    read = [number for step in batches_of(split, batch_size, workers) for part in step for number in part]
+@pytest.mark.parametrize("window", WINDOWS)
+def test_each_caption_is_read_once_an_epoch(split, batch_size, workers, window):
+    steps = batches_of(split, batch_size, workers, window=window)
+    read = [number for step in steps for part in step for number in part]
     assert len(read) == len(set(read)) == total(split)
 
 
 @pytest.mark.parametrize("batch_size", [3, 8])
-def test_global_batches_do_not_depend_on_the_workers(split, batch_size):
-    alone = [sorted(step[0]) for step in batches_of(split, batch_size, 1)]
+@pytest.mark.parametrize("window", WINDOWS)
+def test_global_batches_do_not_depend_on_the_workers(split, batch_size, window):
+    alone = [sorted(step[0]) for step in batches_of(split, batch_size, 1, window=window)]
     for workers in (2, 3, 5):
-        assert [sorted(chain.from_iterable(step)) for step in batches_of(split, batch_size, workers)] == alone
+        steps = batches_of(split, batch_size, workers, window=window)
+        assert [sorted(chain.from_iterable(step)) for step in steps] == alone
 
 
 def test_batches_are_full_while_every_lane_has_captions(split):
@@ -88,8 +93,22 @@ def test_order_changes_with_epoch_and_seed_only(split):
 
 
 @pytest.mark.parametrize("start", [1, 5, 9])
-def test_starting_later_equals_having_read_so_far(split, start):
-    assert batches_of(split, 8, 2, start=start) == batches_of(split, 8, 2)[start:]
+@pytest.mark.parametrize("window", WINDOWS)
+def test_starting_later_equals_having_read_so_far(split, start, window):
+    assert batches_of(split, 8, 2, start=start, window=window) == batches_of(split, 8, 2, window=window)[start:]
+
+
+def test_captions_of_similar_length_come_together(tmp_path):
+    """In windows of five batches; which batch gets the long ones is drawn, and is another one in the next epoch."""
+    split = write_split(tmp_path, [[30, 30], [40, 20], [60]])
+
+    def widths(epoch: int, window: int) -> list[int]:
+        found = worker_batches(split, 12, SIZE, 0, 1, epoch, 0, 0, window)
+        return [int((batch.tokens != 0).sum(axis=1).max()) for batch in found]
+
+    assert sum(widths(1, 5)) < 0.9 * sum(widths(1, 0))
+    assert widths(1, 5) != sorted(widths(1, 5))
+    assert widths(1, 5) != widths(2, 5)
 
 
 def test_starting_later_leaves_earlier_files_unread(split, tmp_path):

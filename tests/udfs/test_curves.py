@@ -1,0 +1,40 @@
+import pytest
+
+from udfs.curves import best_line, diagnose, out_of_patience
+
+
+def lines(val_loss, loss=None, bleu4=None) -> list[dict]:
+    loss = loss or [5 - 0.5 * epoch for epoch in range(len(val_loss))]
+    found = [{"epoch": e, "loss": a, "val_loss": b} for e, (a, b) in enumerate(zip(loss, val_loss, strict=True), 1)]
+    for line, score in zip(found, bleu4 or [], strict=False):
+        line["bleu4"] = score
+    return found
+
+
+def test_best_epoch_by_either_monitor_and_the_earlier_of_equals():
+    history = lines([3, 2, 2, 4], bleu4=[0.1, 0.2, 0.3, 0.3])
+    assert best_line(history, "val_loss")["epoch"] == 2
+    assert best_line(history, "bleu4")["epoch"] == 3
+
+
+@pytest.mark.parametrize(("patience", "stops"), [(0, False), (1, True), (2, True), (3, False)])
+def test_patience(patience, stops):
+    assert out_of_patience(lines([3, 2, 2.1, 2.1]), "val_loss", patience) is stops
+    assert not out_of_patience([], "val_loss", patience)
+
+
+@pytest.mark.parametrize(
+    ("val_loss", "loss", "fit", "epoch"),
+    [
+        ([4, 3, 2.5, 2.6], None, "overfitting", 4),
+        ([4, 3, 2.5, 2.51], None, "good fit", 3),  # within one per cent
+        ([4, 3, 2.9, 2.89], None, "good fit", 4),
+        ([4, 3, 2.5, 2], None, "underfitting", 4),
+        ([4, 3, 2.5, 2.6], [4, 3, 2, 2.1], "good fit", 3),  # both rose: not learning by heart
+        ([4], None, "underfitting", 1),
+    ],
+)
+def test_diagnosis(val_loss, loss, fit, epoch):
+    found = diagnose(lines(val_loss, loss))
+    assert (found.fit, found.epoch) == (fit, epoch)
+    assert found.words.startswith(fit)
