@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 NOTICEABLE = 0.01  # of the lowest validation loss
-
+LEARNED = 0.05  # of the validation loss of the first epoch
 RULE = (
     f"the validation loss of the last epoch more than {NOTICEABLE:.0%} above its lowest, while the training loss still fell: "
     f"overfitting from the epoch after the lowest; its lowest in the last epoch, and more than {NOTICEABLE:.0%} under that of "
-    "the epoch before: underfitting; otherwise a good fit"
+    f"the epoch before, or never {LEARNED:.0%} under that of the first: underfitting; otherwise a good fit"
 )
 
 
@@ -51,11 +51,12 @@ def diagnose(history: list[dict]) -> Diagnosis:
         )
         return Diagnosis("overfitting", best["epoch"] + 1, words)
     if len(history) == 1 or (best is last and history[-2]["val_loss"] / last["val_loss"] - 1 > NOTICEABLE):
-        return Diagnosis(
-            "underfitting",
-            last["epoch"],
-            f"underfitting: {lowest} and still fell; train for more epochs or at a higher rate",
+        words = f"underfitting: {lowest} and still fell; train for more epochs or at a higher rate"
+        return Diagnosis("underfitting", last["epoch"], words)
+    if best["val_loss"] > (1 - LEARNED) * history[0]["val_loss"]:
+        words = (
+            f"underfitting: {lowest}, hardly under that of the first epoch; raise the learning rate or the model's size"
         )
-    return Diagnosis(
-        "good fit", best["epoch"], f"good fit: {lowest}, and the last epoch is within {max(rise, 0.0):.1%} of it"
-    )
+        return Diagnosis("underfitting", last["epoch"], words)
+    words = f"good fit: {lowest}, and the last epoch is within {max(rise, 0.0):.1%} of it"
+    return Diagnosis("good fit", best["epoch"], words)

@@ -6,10 +6,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from gang import Gang, final_weights, go_on, history, in_folder, path_of, stop, train_to_the_end
+import tensorflow as tf
+from gang import (
+    Gang,
+    final_weights,
+    go_on,
+    history,
+    in_folder,
+    path_of,
+    stop,
+    train_on_a_network_of_its_own,
+    train_to_the_end,
+)
 
 from jobs.train import find_run, make_plan
 from udfs import attempts
+from udfs.reader import worker_batches
+from udfs.training_step import Engine
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +77,7 @@ def test_a_killed_gang_goes_on_in_mid_epoch_with_another_number_of_workers(plan,
     found = in_folder(plan, tmp_path)
     with Gang(found, 2) as gang:
         gang.wait_for(0, "epoch")
-        deadline = time.monotonic() + 30
-        while not (path_of(found) / "checkpoints" / "attempt-000001-step-000000007.npz").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        wait_until((path_of(found) / "checkpoints" / "attempt-000001-step-000000007.npz").exists)
     before = (path_of(found) / "metrics.jsonl").read_text()
     with Gang(found, 3) as gang:
         ready = gang.wait_for(0, "ready")
@@ -86,11 +96,121 @@ def test_same_seed_and_workers_give_the_same_bits_dropout_included(plan, tmp_pat
         assert a.tobytes() == b.tobytes()
 
 
+def test_one_exchange_for_several_steps_is_exactly_the_large_batch(plan, tmp_path):
+    large = in_folder(plan, tmp_path / "large", batch_size=40)
+    train_to_the_end(large, 1)
+    summed = in_folder(plan, tmp_path / "summed", batch_size=20, sync_every=2)
+    assert summed.steps % 2 == 1, "so the last update is of one step"
+    assert summed.updates == large.updates
+    lines = train_to_the_end(summed, 2)
+    assert largest_relative_difference(large, summed) < 1e-9
+    assert [line["words"] for line in lines] == [line["words"] for line in history(large)]
+
+
+def test_rows_of_the_words_that_occurred_are_the_same_gradient_in_fewer_bytes(plan, tmp_path):
+    """With words' embeddings so long that the embedding is most of what travels."""
+    shape = replace(plan.shape, embedding_dim=512, lstm_units=8)
+    kinds = {
+        kind: in_folder(
+            plan, tmp_path / kind, shape=shape, batch_size=4, embedding_gradient=kind, validation_bleu=False
+        )
+        for kind in ("dense", "auto")
+    }
+    sent = {kind: bytes_sent(train_on_a_network_of_its_own(found, 2)) for kind, found in kinds.items()}
+    assert largest_relative_difference(kinds["dense"], kinds["auto"]) < 1e-9
+    assert sent["auto"] < 0.8 * sent["dense"]
+
+
+@pytest.mark.parametrize("wire", ["bfloat16", "float16"])
+def test_sums_in_16_bits_stay_near_those_in_32_in_half_the_bytes(plan, one_worker, tmp_path, wire):
+    shape = replace(plan.shape, embedding_dim=256, lstm_units=64)
+    found = {
+        kind: in_folder(plan, tmp_path / kind, shape=shape, precision="float32", all_reduce=kind, validation_bleu=False)
+        for kind in ("full", wire)
+    }
+    lines = {kind: train_on_a_network_of_its_own(each, 2) for kind, each in found.items()}
+    # That the workers' weights are equal to the bit, each of them checks after each epoch.
+    assert lines[wire][-1]["val_loss"] == pytest.approx(lines["full"][-1]["val_loss"], rel=0.01)
+    assert lines[wire][-1]["val_loss"] != lines["full"][-1]["val_loss"]
+    assert bytes_sent(lines[wire]) < 0.65 * bytes_sent(lines["full"])
+
+
+def bytes_sent(lines: list[dict]) -> float:
+    return sum(worker["sent_mb"] for line in lines for worker in line["workers"])
+
+
+@pytest.mark.parametrize("wire", ["full", "bfloat16"])
+def test_averaged_weights_are_the_mean_of_workers_that_train_alone(plan, tmp_path, wire):
+    found = in_folder(plan, tmp_path, average_every=3, epochs=2, all_reduce=wire)
+    lines = train_to_the_end(found, 2)
+    alone = [Engine(tf.distribute.get_strategy(), replace(plan, average_every=3, epochs=2)) for _ in range(2)]
+    for epoch in (1, 2):
+        parts = [batches(plan, rank, epoch) for rank in range(2)]
+        for step, found_batches in enumerate(zip(*parts, strict=True), 1):
+            for engine, batch in zip(alone, found_batches, strict=True):
+                engine.train(batch, (0,))
+            if step % 3 == 0 or step == plan.steps:
+                means = [np.mean(pair, axis=0) for pair in zip(*(engine.weights() for engine in alone), strict=True)]
+                for engine in alone:
+                    engine.restore([*means, *engine.optimizer_state()])
+    tolerance = 1e-9 if wire == "full" else 1e-2
+    for weight, mean in zip(final_weights(found), means, strict=False):
+        np.testing.assert_allclose(weight, mean, rtol=0, atol=tolerance * np.abs(mean).max())
+    assert sum(worker["captions"] for worker in lines[-1]["workers"]) == 160
+    assert lines[-1]["words"] == lines[0]["words"]
+
+
+def batches(plan, rank: int, epoch: int):
+    return worker_batches(plan.train, plan.batch_size, plan.shape.feature_size, rank, 2, epoch, plan.seed)
+
+
+def test_local_training_goes_on_in_mid_epoch_with_the_same_bits(plan, tmp_path):
+    shape = replace(plan.shape, dropout=0.5)
+    settings = {"shape": shape, "average_every": 2, "checkpoint_every": 1, "precision": "float32"}
+    quiet, killed = (in_folder(plan, tmp_path / name, **settings) for name in ("quiet", "killed"))
+    train_to_the_end(quiet, 2)
+    with Gang(killed, 2) as gang:
+        gang.wait_for(0, "epoch")
+        wait_until((path_of(killed) / "checkpoints" / "attempt-000001-step-000000007.npz").exists)
+    with Gang(killed, 2) as gang:
+        assert gang.wait_for(1, "ready")["epoch"] >= 2
+        gang.results()
+    for a, b in zip(final_weights(quiet), final_weights(killed), strict=True):
+        assert a.tobytes() == b.tobytes()
+    # The moments of rank 1, which the chief does not have, stand beside each checkpoint that is kept, and no other.
+    names = {path.name for path in (path_of(quiet) / "checkpoints").iterdir()}
+    assert {f"{name}.rank-000001" for name in names if name.endswith(".npz")} <= names
+
+
+def wait_until(true, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_training_stops_early_alike_on_every_worker_and_stays_stopped(plan, tmp_path):
+    found = in_folder(plan, tmp_path, epochs=50, learning_rate=0.1, clip_norm=0.0, patience=2)
+    with Gang(found, 2) as gang:
+        first, second = gang.results()
+    assert first == second
+    assert first["epochs"] < 50
+    assert first["epochs"] == first["best_epoch"] + 2
+    with Gang(found, 2) as gang:
+        assert gang.results() == [first, first]
+    assert len(history(found)) == first["epochs"]
+
+
+def test_bleu_may_choose_the_epoch(plan, tmp_path):
+    found = in_folder(plan, tmp_path, monitor="bleu4", learning_rate=0.02)
+    with Gang(found, 2) as gang:
+        result = gang.results()[0]
+    scores = [line["bleu4"] for line in history(found)]
+    assert result["best_epoch"] == scores.index(max(scores)) + 1
+    assert result["bleu4"] == max(scores)
+
+
 def test_ranks_and_steps_draw_different_masks(plan):
-    import tensorflow as tf
-
-    from udfs.training_step import Engine
-
     shape = replace(plan.shape, dropout=0.5)
     engine = Engine(tf.distribute.get_strategy(), replace(plan, shape=shape, precision="float32"))
     ones = tf.ones((4, 50))

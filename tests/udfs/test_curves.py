@@ -32,6 +32,7 @@ def test_patience(patience, stops):
         ([4, 3, 2.5, 2], None, "underfitting", 4),
         ([4, 3, 2.5, 2.6], [4, 3, 2, 2.1], "good fit", 3),  # both rose: not learning by heart
         ([4], None, "underfitting", 1),
+        ([3.75, 3.74, 3.72, 3.71], None, "underfitting", 4),  # it hardly learns at all
     ],
 )
 def test_diagnosis(val_loss, loss, fit, epoch):
