@@ -150,6 +150,9 @@ class Train:
         "how the embedding's gradient travels; auto sends the rows of the words that occurred where that is less",
         choices=("dense", "auto"),
     )
+    gradient_rank: int = setting(
+        0, "each matrix of the gradient travels as two thin ones of this rank (PowerSGD); 0: whole", low=0
+    )
     checkpoint_every: int = setting(200, "steps between checkpoints inside an epoch; 0: only at its end", low=0)
     keep_checkpoints: int = setting(2, "newest checkpoints kept in the run folder", low=1)
     max_restarts: int = setting(3, "times the gang is started again after a lost or stalled worker", low=0)

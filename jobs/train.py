@@ -107,6 +107,10 @@ def require_possible(settings: Settings) -> None:
             f"model.tie_embeddings: found embedding_dim {model.embedding_dim} and lstm_units {model.lstm_units}, expected "
             "equal sizes, since one matrix serves both ends; change one of them"
         )
+    if train.gradient_rank and train.average_every:
+        raise InputError(
+            "train.gradient_rank: no gradient travels where train.average_every is set; set one of them to 0"
+        )
     if train.monitor == "bleu4" and not train.validation_bleu:
         raise InputError("train.monitor: found bleu4, but train.validation_bleu is false; set it to true")
     if train.optimizer == "adamw" and not train.weight_decay:

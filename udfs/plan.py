@@ -47,6 +47,7 @@ class Plan:
     average_every: int
     all_reduce: str
     embedding_gradient: str
+    gradient_rank: int
     validation_bleu: bool
     monitor: str
     patience: int
@@ -62,6 +63,11 @@ class Plan:
     def updates(self) -> int:
         """Updates of the weights an epoch."""
         return -(-self.steps // self.sync_every)
+
+    @property
+    def workers_differ(self) -> bool:
+        """Whether each worker has a state of its own, and the outcome depends on their number."""
+        return bool(self.average_every or self.gradient_rank)
 
     def updates_after(self, step: int) -> bool:
         """Whether the weights are updated after a step of an epoch, counted from 1."""

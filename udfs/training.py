@@ -108,18 +108,18 @@ class Training:
     def restore(self) -> None:
         """Goes on from the newest checkpoint, which the chief reads and shares."""
         plan, member, name = self.plan, self.member, ""
-        if member.is_chief and (found := checkpoint.latest(plan.run_folder, self.others())):
+        if member.is_chief and (found := checkpoint.latest(plan.run_folder, self.with_own_state())):
             self.engine.restore(found.variables)
             self.best, self.state, name = found.best, found.state, found.name
         self.engine.synchronise(member.is_chief)
         shared = self._shared({"state": self.state, "checkpoint": name})
         self.state = shared["state"]
-        if shared["checkpoint"] and member.rank in self.others():
-            self.engine.restore(checkpoint.own(plan.run_folder, shared["checkpoint"], member.rank))
+        if shared["checkpoint"] and member.rank in self.with_own_state():
+            self.engine.restore_own(checkpoint.own(plan.run_folder, shared["checkpoint"], member.rank))
 
-    def others(self) -> range:
-        """The ranks beside the chief that have an optimizer of their own."""
-        return range(1, self.member.workers if self.plan.average_every else 1)
+    def with_own_state(self) -> range:
+        """The ranks that have something which the chief's checkpoint does not hold."""
+        return range(self.member.workers if self.plan.workers_differ and self.member.workers > 1 else 0)
 
     def wait_for_all(self) -> None:
         self.engine.exchange.total([np.ones(1)])
@@ -207,9 +207,8 @@ class Training:
     def save_checkpoint(self, epoch: int, step: int) -> None:
         """Every worker calls it, at a step after which all have the same weights; the chief writes them."""
         number = (epoch - 1) * self.plan.steps + step
-        if self.plan.average_every and self.member.workers > 1:
-            if self.member.rank in self.others():
-                checkpoint.save_own(self.writer, number, self.member.rank, self.engine.optimizer_state())
+        if self.member.rank in self.with_own_state():
+            checkpoint.save_own(self.writer, number, self.member.rank, self.engine.own_state())
             self.wait_for_all()
         if self.member.is_chief:
             found = Checkpoint(self.engine.snapshot(), self.best, self.state)

@@ -15,6 +15,7 @@ import numpy as np
 
 from udfs.captioner import build_captioner, set_number_format, summed_loss
 from udfs.exchange import Exchange
+from udfs.low_rank import LowRank
 from udfs.optimizers import make_optimizer, penalised
 from udfs.plan import Plan
 
@@ -34,7 +35,10 @@ class Engine:
         self.dropouts = [
             layer for layer in self.captioner.layers if isinstance(layer, keras.layers.Dropout) and layer.rate
         ]
-        self._pending, self._anchor = None, self.weights()
+        self._pending, self._anchor, self._low_rank = None, self.weights(), None
+        if plan.gradient_rank and workers > 1:
+            shapes = [variable.shape for variable in self.captioner.trainable_variables]
+            self._low_rank = LowRank(shapes, plan.gradient_rank, self.precision, plan.seed)
         self._compile()
 
     def _compile(self) -> None:
@@ -88,6 +92,10 @@ class Engine:
     def _reduced(self, sums, gradients: list) -> tuple:
         """The sums over all workers: of the loss and the counts as they are, of the gradients in the wire's type."""
         scale = float(self.plan.batch_size * self.plan.sync_every)
+        if self._low_rank:
+            (sums,), _ = self.exchange.wired_total([sums], [], scale)
+            gradients = [dense(gradient) for gradient in gradients]
+            return sums, self._low_rank.total(gradients, lambda parts: self.exchange.wired_total([], parts, scale)[1])
         sparse = next((number for number, gradient in enumerate(gradients) if not is_dense(gradient)), None)
         if sparse is None:
             (sums,), gradients = self.exchange.wired_total([sums], gradients, scale)
@@ -138,9 +146,17 @@ class Engine:
         """Copies of all variables, of the model and of the optimizer."""
         return [np.array(variable) for variable in self.variables()]
 
-    def optimizer_state(self) -> list[np.ndarray]:
-        """Copies of the optimizer's variables."""
-        return [np.array(variable) for variable in self.optimizer.variables]
+    def own_state(self) -> list[np.ndarray]:
+        """Copies of what other workers do not have: in local training the optimizer's variables, else gradients' rest."""
+        if self.plan.average_every:
+            return [np.array(variable) for variable in self.optimizer.variables]
+        return self._low_rank.state() if self._low_rank else []
+
+    def restore_own(self, arrays: list[np.ndarray]) -> None:
+        if self.plan.average_every:
+            self._assign(self.optimizer.variables, arrays)
+        elif self._low_rank:
+            self._low_rank.restore(arrays)
 
     def checksum(self) -> int:
         """A number of 32 bits that differs where the weights do."""
@@ -151,11 +167,14 @@ class Engine:
         return [np.array(variable) for variable in self.captioner.trainable_variables]
 
     def restore(self, arrays: list[np.ndarray]) -> None:
-        """Sets all variables; where only the optimizer's are given, those."""
-        variables = self.variables()
-        for variable, array in zip(variables[len(variables) - len(arrays) :], arrays, strict=True):
-            variable.assign(array)
+        """Sets all variables, of the model and of the optimizer."""
+        self._assign(self.variables(), arrays)
         self._anchor = self.weights()
+
+    @staticmethod
+    def _assign(variables: list, arrays: list[np.ndarray]) -> None:
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
 
 
 def is_dense(gradient) -> bool:

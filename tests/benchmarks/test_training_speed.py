@@ -1,4 +1,4 @@
-"""Words a second: an epoch of the gang of two workers against plain Keras `fit`, same model, batch size and captions."""
+"""Words a second: an epoch of a gang of one or two workers against plain Keras `fit`, same model, batch size and captions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import Workspace
+from conftest import Workspace, spark_submit
 
 from jobs.train import find_files
 from udfs.captioner import CaptionerShape, build_captioner
@@ -20,8 +20,9 @@ FLICKR8K = Path(os.environ.get("FLICKR8K", "../shared/flickr8k"))
 BATCH = 256
 
 
-@pytest.fixture
-def flickr8k(spark, tmp_path):
+@pytest.fixture(scope="module")
+def flickr8k(spark, tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("flickr8k")
     if not FLICKR8K.is_dir():
         pytest.skip(f"no photos in {FLICKR8K}; name them with FLICKR8K")
     (tmp_path / "corpus").symlink_to(FLICKR8K.resolve())
@@ -66,11 +67,16 @@ def plain_words_per_second(workspace, shape: CaptionerShape) -> float:
     return (data.tokens[:, 1:] != 0).sum() / (time.monotonic() - started)
 
 
-def test_an_epoch_keeps_up_with_plain_keras(flickr8k):
-    run = flickr8k.run("train").run
+@pytest.mark.parametrize(("workers", "threads"), [(1, 2), (2, 1)])
+def test_an_epoch_keeps_up_with_plain_keras(flickr8k, workers, threads):
+    run = f"of-{workers}"
+    trained = spark_submit("train", *flickr8k.arguments(), f"train.workers={workers}", f"run.id={run}",
+                           "train.validation_bleu=false", flags=("--conf", f"spark.task.cpus={threads}"))  # fmt: skip
+    assert trained.code == 0, trained.stderr
     history = [json.loads(line) for line in (flickr8k.folder / "runs" / run / "metrics.jsonl").read_text().splitlines()]
     ours = max(line["words_per_second"] for line in history[1:])
     vocabulary = json.loads((flickr8k.folder / "runs" / run / "vocabulary.json").read_text())["tokens"]
     plain = plain_words_per_second(flickr8k, CaptionerShape(len(vocabulary), 1280))
-    print(f"\ntraining: {ours:.0f} words/s with two workers, {plain:.0f} with Keras fit, ratio {ours / plain:.2f}")
+    who = "one worker" if workers == 1 else f"{workers} workers"
+    print(f"\ntraining: {ours:.0f} words/s with {who}, {plain:.0f} with Keras fit, ratio {ours / plain:.2f}")
     assert ours / plain >= 0.8

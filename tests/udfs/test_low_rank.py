@@ -1,0 +1,89 @@
+import numpy as np
+import tensorflow as tf
+
+from udfs.low_rank import LowRank
+
+SHAPES = [(12, 9), (5,), (2, 2)]
+
+
+def gradients(seed: int) -> list:
+    random = np.random.default_rng(seed)
+    return [tf.constant(random.normal(size=shape)) for shape in SHAPES]
+
+
+def alone(parts: list) -> list:
+    return parts
+
+
+def test_a_matrix_of_that_rank_travels_whole():
+    random = np.random.default_rng(0)
+    product = tf.constant(random.normal(size=(12, 2)) @ random.normal(size=(2, 9)))
+    found = LowRank(SHAPES, 2, "float64", seed=0).total([product, *gradients(1)[1:]], alone)
+    np.testing.assert_allclose(found[0], product, atol=1e-12)
+
+
+def test_vectors_and_small_matrices_travel_as_they_are():
+    sent = gradients(1)
+    found = LowRank(SHAPES, 2, "float64", seed=0).total(sent, alone)
+    for one, other in zip(found[1:], sent[1:], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_is_left_out_comes_later():
+    """The sum of what arrived and of what waits is the sum of all gradients, at any moment."""
+    compression, sent, arrived = LowRank(SHAPES, 1, "float64", seed=0), 0, 0
+    for step in range(20):
+        sent += gradients(step)[0].numpy()
+        arrived += compression.total(gradients(step), alone)[0].numpy()
+        _, waiting = compression.state()
+        np.testing.assert_allclose(arrived + waiting, sent, atol=1e-10)
+    assert np.abs(waiting).max() > 1e-3
+
+
+def test_a_constant_gradient_arrives_on_average():
+    compression, constant = LowRank(SHAPES, 1, "float64", seed=0), gradients(3)
+    arrived = [compression.total(constant, alone)[0].numpy() for _ in range(300)]
+    np.testing.assert_allclose(np.mean(arrived, axis=0), constant[0], atol=0.15)
+
+
+def test_the_sum_over_workers_is_approximated_with_each_worker_keeping_its_own_rest():
+    workers = [LowRank(SHAPES, 2, "float64", seed=0) for _ in range(2)]
+    own = [gradients(seed) for seed in (1, 2)]
+    # The two stand still at each exchange until both are there: here, one call after the other by hand.
+    exchanged = iter_exchange(workers, own)
+    for left, right in zip(*exchanged, strict=True):
+        np.testing.assert_array_equal(left, right)
+    waiting = sum(worker.state()[1] for worker in workers)
+    total = own[0][0] + own[1][0]
+    np.testing.assert_allclose(exchanged[0][0] + waiting, total, atol=1e-10)
+
+
+def iter_exchange(workers: list[LowRank], own: list[list]) -> list[list]:
+    import threading
+
+    barrier, slots, results = threading.Barrier(2), [None, None], [None, None]
+
+    def run(rank: int) -> None:
+        def exchange(parts: list) -> list:
+            slots[rank] = parts
+            barrier.wait()
+            total = [a + b for a, b in zip(*slots, strict=True)]
+            barrier.wait()
+            return total
+
+        results[rank] = workers[rank].total(own[rank], exchange)
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def test_state_is_restored():
+    one, other = (LowRank(SHAPES, 2, "float64", seed) for seed in (0, 5))
+    one.total(gradients(1), alone)
+    other.restore(one.state())
+    for a, b in zip(one.total(gradients(2), alone), other.total(gradients(2), alone), strict=True):
+        np.testing.assert_array_equal(a, b)
