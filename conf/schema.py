@@ -142,6 +142,9 @@ class Train:
         "0: the gradients of each update are exchanged",
         low=0,
     )
+    outer_momentum: float = setting(
+        0.0, "Nesterov momentum of the averages in local SGD; 0: plain means", low=0.0, high=0.99
+    )
     all_reduce: str = setting(
         "full", "number format in which gradients or weights travel", choices=("full", "bfloat16", "float16")
     )

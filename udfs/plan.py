@@ -45,6 +45,7 @@ class Plan:
     collectives: str
     sync_every: int
     average_every: int
+    outer_momentum: float
     all_reduce: str
     embedding_gradient: str
     gradient_rank: int

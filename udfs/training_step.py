@@ -25,6 +25,7 @@ class Engine:
 
     def __init__(self, strategy, plan: Plan, rank: int = 0, workers: int = 1):
         import keras
+        import tensorflow as tf
 
         set_number_format(plan.precision)
         keras.utils.set_random_seed(plan.seed)
@@ -35,7 +36,9 @@ class Engine:
         self.dropouts = [
             layer for layer in self.captioner.layers if isinstance(layer, keras.layers.Dropout) and layer.rate
         ]
-        self._pending, self._anchor, self._low_rank = None, self.weights(), None
+        self._pending, self._anchor, self._velocity, self._low_rank = None, self.weights(), [], None
+        if plan.outer_momentum:
+            self._velocity = [tf.Variable(tf.zeros_like(weight)) for weight in self._anchor]
         if plan.gradient_rank and workers > 1:
             shapes = [variable.shape for variable in self.captioner.trainable_variables]
             self._low_rank = LowRank(shapes, plan.gradient_rank, self.precision, plan.seed)
@@ -112,13 +115,24 @@ class Engine:
         return sums, gradients
 
     def average(self) -> None:
-        """Gives every worker the mean of all workers' weights. What travels is how far each has moved since the last time."""
-        if self.workers > 1:
-            moved = [now - then for now, then in zip(self.weights(), self._anchor, strict=True)]
-            _, totals = self.exchange.wired_total([], moved, 1.0)
-            for variable, then, total in zip(self.captioner.trainable_variables, self._anchor, totals, strict=True):
-                variable.assign(then + total.numpy() / self.workers)
-            self._anchor = self.weights()
+        """Gives every worker the mean of all workers' weights. What travels is how far each has moved since the last time.
+
+        With `outer_momentum`, the mean move is the gradient of Nesterov's method with a rate of 1, so that what the workers
+        agree on from one average to the next goes further (Douillard et al., 2023, "DiLoCo").
+        """
+        if self.workers == 1:
+            return
+        moved = [now - then for now, then in zip(self.weights(), self._anchor, strict=True)]
+        _, totals = self.exchange.wired_total([], moved, 1.0)
+        momentum, moves = self.plan.outer_momentum, [total / self.workers for total in totals]
+        for velocity, move in zip(self._velocity, moves, strict=False):
+            velocity.assign(momentum * velocity + move)
+        if momentum:
+            moves = [move + momentum * velocity for move, velocity in zip(moves, self._velocity, strict=True)]
+        self._assign(
+            self.captioner.trainable_variables, [a + move for a, move in zip(self._anchor, moves, strict=True)]
+        )
+        self._anchor = self.weights()
 
     def seed_dropout(self, seed: tuple[int, ...]) -> None:
         """Fixes the masks that the next step draws, another one for each layer."""
@@ -140,10 +154,10 @@ class Engine:
         return float(np.asarray(self.optimizer.learning_rate))
 
     def variables(self) -> list:
-        return [*self.captioner.trainable_variables, *self.optimizer.variables]
+        return [*self.captioner.trainable_variables, *self.optimizer.variables, *self._velocity]
 
     def snapshot(self) -> list[np.ndarray]:
-        """Copies of all variables, of the model and of the optimizer."""
+        """Copies of all variables: of the model, of the optimizer, and the velocity of an outer momentum."""
         return [np.array(variable) for variable in self.variables()]
 
     def own_state(self) -> list[np.ndarray]:
@@ -167,7 +181,7 @@ class Engine:
         return [np.array(variable) for variable in self.captioner.trainable_variables]
 
     def restore(self, arrays: list[np.ndarray]) -> None:
-        """Sets all variables, of the model and of the optimizer."""
+        """Sets all variables, as `snapshot` gave them."""
         self._assign(self.variables(), arrays)
         self._anchor = self.weights()
 

@@ -139,11 +139,13 @@ def bytes_sent(lines: list[dict]) -> float:
     return sum(worker["sent_mb"] for line in lines for worker in line["workers"])
 
 
-@pytest.mark.parametrize("wire", ["full", "bfloat16"])
-def test_averaged_weights_are_the_mean_of_workers_that_train_alone(plan, tmp_path, wire):
-    found = in_folder(plan, tmp_path, average_every=3, epochs=2, all_reduce=wire)
+@pytest.mark.parametrize(("wire", "momentum"), [("full", 0.0), ("bfloat16", 0.0), ("full", 0.5)])
+def test_averaged_weights_are_the_mean_of_workers_that_train_alone(plan, tmp_path, wire, momentum):
+    found = in_folder(plan, tmp_path, average_every=3, epochs=2, all_reduce=wire, outer_momentum=momentum)
     lines = train_to_the_end(found, 2)
     alone = [Engine(tf.distribute.get_strategy(), replace(plan, average_every=3, epochs=2)) for _ in range(2)]
+    before = alone[0].weights()
+    velocity = [np.zeros_like(weight) for weight in before]
     for epoch in (1, 2):
         parts = [batches(plan, rank, epoch) for rank in range(2)]
         for step, found_batches in enumerate(zip(*parts, strict=True), 1):
@@ -151,6 +153,10 @@ def test_averaged_weights_are_the_mean_of_workers_that_train_alone(plan, tmp_pat
                 engine.train(batch, (0,))
             if step % 3 == 0 or step == plan.steps:
                 means = [np.mean(pair, axis=0) for pair in zip(*(engine.weights() for engine in alone), strict=True)]
+                moves = [mean - then for mean, then in zip(means, before, strict=True)]
+                velocity = [momentum * past + move for past, move in zip(velocity, moves, strict=True)]
+                means = [mean + momentum * past for mean, past in zip(means, velocity, strict=True)]
+                before = means
                 for engine in alone:
                     engine.restore([*means, *engine.own_state()])
     tolerance = 1e-9 if wire == "full" else 1e-2
