@@ -172,7 +172,14 @@ class Tracking:
 @dataclass
 class Evaluate:
     split: str = setting("test", "split that is captioned and scored")
-    beam_width: int = setting(1, "hypotheses kept while decoding; 1 is greedy", low=1, high=1)
+    beam_width: int = setting(3, "hypotheses kept while decoding; 1 is greedy", low=1, high=50)
+    length_exponent: float = setting(
+        0.7,
+        "a hypothesis's log-probability is divided by its length to this power; 0 favours short ones",
+        low=0.0,
+        high=5.0,
+    )
+    no_repeated_trigram: bool = setting(False, "never generate three words in a row that the caption has already")
     batch_size: int = setting(256, "photos decoded together", low=1)
 
 
