@@ -184,6 +184,16 @@ class Evaluate:
 
 
 @dataclass
+class Caption:
+    photos: str = setting("none", "folder of photos to caption, of any depth; any URI Spark reads")
+    output: str = setting("data/captions", "folder for the captions; with delta also catalog.schema.table")
+    format: str = setting("csv", "what is written there", choices=("csv", "json", "parquet", "delta"))
+    weights: str = setting(
+        "auto", "the run's extractor weights; auto: from where they were in training, or imagenet or a file as it moved"
+    )
+
+
+@dataclass
 class Compare:
     runs: str = setting("champion,auto", "two runs, the one to beat first: ids, champion, or auto for the latest")
     resamples: int = setting(1000, "bootstrap samples of the evaluated photos", low=100, high=100_000)
@@ -218,13 +228,14 @@ class Settings:
     train: Train = section(Train)
     tracking: Tracking = section(Tracking)
     evaluate: Evaluate = section(Evaluate)
+    caption: Caption = section(Caption)
     compare: Compare = section(Compare)
     gate: Gate = section(Gate)
     clean: Clean = section(Clean)
 
 
 # What may be typed for a key on the command line.
-SHORT = {"run": "run.id", "runs": "compare.runs"}
+SHORT = {"run": "run.id", "runs": "compare.runs", "photos": "caption.photos"}
 
 
 def fields_by_key() -> dict[str, dataclasses.Field]:

@@ -120,6 +120,19 @@ def test_compare_reports_both_runs_and_their_difference(judged):
     assert workspace.run("compare", "runs=b,a").metrics["difference"]["bleu4"]["share_above_0"] < 0.01
 
 
+def test_runs_that_were_decoded_otherwise_are_not_compared(judged):
+    for run in ("a", "b"):
+        add_run(judged, run, 10)
+    path = f"file://{judged.folder}/runs/b/evaluate-test.json"
+    scored = read_json(path)
+    scored["made_from"]["decoding"]["beam_width"] = 1
+    write_json(path, scored)
+    with pytest.raises(
+        InputError, match=r"captions of a with .*beam_width=3 .* and b with .*beam_width=1 .*evaluate\.py"
+    ):
+        judged.run("compare", "runs=a,b")
+
+
 @pytest.mark.parametrize(
     ("job", "override", "words"),
     [
