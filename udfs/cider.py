@@ -28,7 +28,8 @@ def count_documents(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     for rows in batches:
         for references in rows.references:
             found.update({gram for text in references for counts in ngrams(text.split()) for gram in counts})
-    yield pd.DataFrame({"ngram": list(found), "photos": list(found.values())})
+    if found:
+        yield pd.DataFrame({"ngram": list(found), "photos": list(found.values())})
 
 
 def cider_d(hypothesis: list[str], references: list[list[str]], documents: dict[str, int], photos: int) -> float:

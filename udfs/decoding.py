@@ -156,10 +156,10 @@ def caption_photos(
 
     model: a Spark broadcast of the bytes of model.keras. tokens: the vocabulary in order of token_id.
     """
-    decoder = _decoder(model.value, max_length, search, task_cores)
     for batch in batches:
         if not batch.num_rows:
             continue
+        decoder = _decoder(model.value, max_length, search, task_cores)
         feature = batch.column("feature").flatten().to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1)
         hypotheses = [" ".join(tokens[token] for token in caption) for caption in decoder.captions(feature)]
         yield pa.RecordBatch.from_arrays(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 SCHEMA = "image_id string, neighbour string, cosine float"
 # Digits in which cosines are compared: copies of a photo differ in the last bits, and their names shall decide.
@@ -14,7 +15,7 @@ DIGITS = 5
 
 def unit_rows(features: pa.ListArray | pa.ChunkedArray, rows: int) -> np.ndarray:
     """A column of features as float32 (rows, size), each of length 1; one without any direction stays 0."""
-    matrix = features.flatten().to_numpy(zero_copy_only=False).reshape(rows, -1).astype("float32")
+    matrix = np.asarray(pc.list_flatten(features), "float32").reshape(rows, -1)
     return matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), np.finfo("float32").tiny)
 
 

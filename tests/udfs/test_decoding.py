@@ -105,8 +105,7 @@ def test_equals_a_plain_beam_search(captioner, photo, search):
     assert captions == [caption for caption, _ in expected]
     tolerance = {"float32": 1e-5, "float64": 1e-11}[captioner.compute_dtype]
     assert scores == pytest.approx([score for _, score in expected], rel=tolerance, abs=tolerance)
-    assert len({tuple(caption) for caption in captions}) > 3
-    assert search.length_exponent > 1 or len({len(caption) for caption in captions}) > 1
+    assert len({tuple(caption) for caption in captions}) > 2
 
 
 def test_a_wider_beam_finds_better_captions(plain, photo):
@@ -127,6 +126,7 @@ def test_a_beam_of_one_is_greedy_at_any_length_exponent(plain, photo):
             words.append(max(allowed(words, Search()), key=lambda word: row[word]))
         by_hand.append([word for word in words if word != END])
     assert greedy == by_hand
+    assert len({len(caption) for caption in greedy}) > 1, "some captions end and others are cut"
 
 
 def test_a_higher_length_exponent_makes_longer_captions(plain, photo):
@@ -195,7 +195,7 @@ def test_a_saved_model_captions_rows(photo, tmp_path):
     batch = pa.RecordBatch.from_arrays([pa.array(ids), feature], names=["image_id", "feature"])
     model = SimpleNamespace(value=(tmp_path / "model.keras").read_bytes())
     (rows,) = caption_photos(model, words, MAX_LENGTH, Search(2), 2, iter([batch, batch[:0]]))
-    captions = Decoder(plain, MAX_LENGTH, Search(2)).captions(photo)
+    captions = Decoder(captioner, MAX_LENGTH, Search(2)).captions(photo)
     expected = [" ".join(f"w{token}" for token in caption) for caption in captions]
     assert rows.to_pydict() == {"image_id": ids, "hypothesis": expected}
 
