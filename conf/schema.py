@@ -178,8 +178,25 @@ class Tracking:
 @dataclass
 class Evaluate:
     split: str = setting("test", "split that is captioned and scored")
-    beam_width: int = setting(1, "hypotheses kept while decoding; 1 is greedy", low=1, high=1)
+    beam_width: int = setting(3, "hypotheses kept while decoding; 1 is greedy", low=1, high=50)
+    length_exponent: float = setting(
+        0.7,
+        "a hypothesis's log-probability is divided by its length to this power; 0 favours short ones",
+        low=0.0,
+        high=5.0,
+    )
+    no_repeated_trigram: bool = setting(False, "never generate three words in a row that the caption has already")
     batch_size: int = setting(256, "photos decoded together", low=1)
+
+
+@dataclass
+class Caption:
+    photos: str = setting("none", "folder of photos to caption, of any depth; any URI Spark reads")
+    output: str = setting("data/captions", "folder for the captions; with delta also catalog.schema.table")
+    format: str = setting("csv", "what is written there", choices=("csv", "json", "parquet", "delta"))
+    weights: str = setting(
+        "auto", "the run's extractor weights; auto: from where they were in training, or imagenet or a file as it moved"
+    )
 
 
 @dataclass
@@ -217,13 +234,14 @@ class Settings:
     train: Train = section(Train)
     tracking: Tracking = section(Tracking)
     evaluate: Evaluate = section(Evaluate)
+    caption: Caption = section(Caption)
     compare: Compare = section(Compare)
     gate: Gate = section(Gate)
     clean: Clean = section(Clean)
 
 
 # What may be typed for a key on the command line.
-SHORT = {"run": "run.id", "runs": "compare.runs"}
+SHORT = {"run": "run.id", "runs": "compare.runs", "photos": "caption.photos"}
 
 
 def fields_by_key() -> dict[str, dataclasses.Field]:

@@ -2,7 +2,7 @@
 
     spark-submit jobs/compare.py runs=A,B
 
-Both runs need captions of the split in the table `predictions` (jobs/evaluate.py).
+Both runs need captions of the split in the table `predictions` (jobs/evaluate.py), decoded alike.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 from jobs.driver.champion import require_champion, require_trained
 from jobs.driver.comparison import FIGURES, Comparison, compare_runs, describe
 from jobs.driver.job import Job, Outcome, run_job
-from jobs.driver.runs import latest_run
+from jobs.driver.runs import latest_run, read_json, run_folder
 from udfs.errors import InputError
 
 
 def main(job: Job) -> Outcome:
     settings, split = job.settings.compare, job.settings.evaluate.split
     runs = named_runs(job)
+    require_alike(job, runs, split)
     predictions = job.warehouse.require("predictions", "evaluate")
     version = predictions.version()
     comparison = compare_runs(predictions.read(version), runs, split, settings)
@@ -41,6 +42,23 @@ def named_runs(job: Job) -> list[str]:
     for run in runs:
         require_trained(job.settings, run)
     return runs
+
+
+def require_alike(job: Job, runs: list[str], split: str) -> None:
+    """Raises InputError where the runs' captions of the split come from different searches, or not from jobs/evaluate.py."""
+    lines = {run: read_json(f"{run_folder(job.settings, run)}/evaluate-{split}.json") or {} for run in runs}
+    found = {run: line.get("made_from", {}).get("decoding") for run, line in lines.items()}
+    first, second = found.values()
+    if first != second:
+        kinds = " and ".join(f"{run} with {describe_search(search)}" for run, search in found.items())
+        raise InputError(
+            f"compare.runs: found captions of {kinds}, expected one way for both; run jobs/evaluate.py run.id=ID with the "
+            "same evaluate.* settings for each"
+        )
+
+
+def describe_search(search: dict | None) -> str:
+    return " ".join(f"evaluate.{key}={value}" for key, value in search.items()) if search else "no known settings"
 
 
 def report(comparison: Comparison, runs: list[str], confidence: float) -> dict:

@@ -1,27 +1,28 @@
-"""Captions a split with a trained model and scores it with BLEU-1..4, beside what a model earns without looking.
+"""Captions a split with a trained model and scores it with BLEU-1..4 and CIDEr-D, beside what others earn on its photos.
 
 Writes the captions with their n-gram counts to the table `predictions`.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.driver.baselines import constant_captions, shuffled_captions, with_counts
+from conf import Settings
+from jobs.driver.baselines import normalised, with_counts
 from jobs.driver.champion import require_champion, require_trained
 from jobs.driver.job import Job, Outcome, run_job
 from jobs.driver.lines import pinned
 from jobs.driver.quarantine import quarantine
 from jobs.driver.runs import latest_run, read_json, write_json
+from jobs.driver.scores import score_captions
 from udfs import files
-from udfs.bleu import ORDERS, BleuCounts, bleu_scores
-from udfs.decoding import caption_photos
+from udfs.decoding import Search, caption_photos
 from udfs.errors import InputError
-from udfs.text import words
 
 
 def main(job: Job) -> Outcome:
@@ -39,9 +40,7 @@ def evaluate_run(job: Job, run_id: str) -> Outcome:
     captions, captions_version = pinned(job, "captions", "tokenize_captions")
     features, features_version = pinned(job, "features", "extract_features")
     versions = {"captions": captions_version, "features": features_version}
-    made_from = {
-        **versions, "split": split, "beam_width": settings.evaluate.beam_width, "extractor": run["extractor"],
-    }  # fmt: skip
+    made_from = identity(settings, versions, run["extractor"])
     last = read_json(f"{folder}/evaluate-{split}.json") or {}
     table = job.warehouse.table("predictions")
     if last.get("made_from") == made_from:
@@ -55,8 +54,10 @@ def evaluate_run(job: Job, run_id: str) -> Outcome:
         raise InputError(
             f"evaluate.split: no captions of the split {split!r}, expected one of {', '.join(known)}; change it"
         )
-    features = features.where(F.col("extractor") == run["extractor"]).join(references.select("image_id"), "image_id")
-    hypotheses = generate(job, features, folder).persist(StorageLevel.MEMORY_AND_DISK)
+    features = features.where(F.col("extractor") == run["extractor"])
+    hypotheses = generate(job, features.join(references.select("image_id"), "image_id"), folder).persist(
+        StorageLevel.MEMORY_AND_DISK
+    )
     scored = hypotheses.join(references, "image_id")
     scored = with_counts(scored).persist(StorageLevel.MEMORY_AND_DISK)
     written = scored.count()
@@ -66,11 +67,7 @@ def evaluate_run(job: Job, run_id: str) -> Outcome:
             f"table features: no photo of the split {split!r} has a feature of {run['extractor']}, which the run {run_id} "
             "was trained on; run jobs/extract_features.py with that extractor"
         )
-    metrics = score(scored)
-    metrics["baselines"] = {
-        "most_frequent_caption": score(with_counts(constant_captions(scored, captions))),
-        "shuffled_photos": score(with_counts(shuffled_captions(scored))),
-    }
+    metrics = score_captions(scored, captions, features, settings.compare)
     rows = scored.withColumns({"run_id": F.lit(run_id), "split": F.lit(split)})
     version = table.replace(
         rows.select("run_id", "image_id", "split", "hypothesis", "references", "matches", "totals", "hypothesis_length",
@@ -82,10 +79,24 @@ def evaluate_run(job: Job, run_id: str) -> Outcome:
     return Outcome("predictions", run_id, version, photos, written, 0, refused, metrics, versions)
 
 
+def identity(settings: Settings, versions: dict[str, int], extractor: str) -> dict:
+    """What a run's captions of a split and their metrics follow from."""
+    intervals = {key: getattr(settings.compare, key) for key in ("resamples", "confidence", "seed")}
+    return {
+        **versions, "split": settings.evaluate.split, "extractor": extractor, "decoding": asdict(search_of(settings)),
+        "intervals": intervals,
+    }  # fmt: skip
+
+
+def search_of(settings: Settings) -> Search:
+    """How the configuration searches for captions."""
+    chosen = settings.evaluate
+    return Search(chosen.beam_width, chosen.length_exponent, chosen.no_repeated_trigram)
+
+
 def split_references(captions: DataFrame, split: str) -> DataFrame:
     """image_id and the normalised captions (`references`) of each photo of a split, in order of caption_no."""
-    text = F.concat_ws(" ", words(F.col("text")))
-    in_order = F.array_sort(F.collect_list(F.struct("caption_no", text.alias("text"))))["text"]
+    in_order = F.array_sort(F.collect_list(F.struct("caption_no", normalised().alias("text"))))["text"]
     return captions.where(F.col("split") == split).groupBy("image_id").agg(in_order.alias("references"))
 
 
@@ -95,24 +106,11 @@ def generate(job: Job, features: DataFrame, folder: str) -> DataFrame:
     job.spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", job.settings.evaluate.batch_size)
     cores = int(job.spark.conf.get("spark.task.cpus", "1"))
     model = job.spark.sparkContext.broadcast(files.read_bytes(f"{folder}/model.keras"))
-    work = partial(caption_photos, model, vocabulary["tokens"], vocabulary["max_length"], cores)
+    search = search_of(job.settings)
+    work = partial(caption_photos, model, vocabulary["tokens"], vocabulary["max_length"], search, cores)
     slots = job.spark.sparkContext.defaultParallelism
     rows = features.select("image_id", "feature").repartition(slots, "image_id")
     return rows.mapInArrow(work, "image_id string, hypothesis string")
-
-
-def score(rows: DataFrame) -> dict[str, float]:
-    """The reduce step: BLEU-1..4 of all rows together."""
-    sums = {
-        f"{name}{order}": F.sum(F.col(name)[order - 1]).alias(f"{name}{order}")
-        for name in ("matches", "totals")
-        for order in ORDERS
-    }
-    total = rows.agg(
-        *sums.values(), F.sum("hypothesis_length").alias("h"), F.sum("reference_length").alias("r")
-    ).first()
-    matches, totals = (tuple(total[f"{name}{order}"] for order in ORDERS) for name in ("matches", "totals"))
-    return bleu_scores(BleuCounts(matches, totals, total.h, total.r))
 
 
 def refusals(references: DataFrame, hypotheses: DataFrame, features_version: int) -> DataFrame:

@@ -19,7 +19,7 @@ from jobs.driver.comparison import Comparison, compare_runs, compare_with_baseli
 from jobs.driver.job import Job, Outcome, run_job
 from jobs.driver.lines import pinned
 from jobs.driver.runs import latest_run, read_json, record_decision, write_json
-from jobs.evaluate import evaluate_run
+from jobs.evaluate import evaluate_run, search_of
 from udfs.errors import InputError
 
 # (figure, what it is called, +1 where more is better)
@@ -42,7 +42,7 @@ def main(job: Job) -> Outcome:
     versions = evaluate_both(job, run, before)
     basis = {
         "champion": before.number if before else 0, "split": job.settings.evaluate.split, **versions,
-        "gate": asdict(job.settings.gate), "compare": asdict(job.settings.compare),
+        "gate": asdict(job.settings.gate), "compare": asdict(job.settings.compare), "decoding": asdict(search_of(job.settings)),
     }  # fmt: skip
     last = read_json(f"{folder}/judgement.json") or {}
     if last.get("basis") == basis:

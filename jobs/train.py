@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.schema import Settings
+from jobs.driver.extractors import record_of
 from jobs.driver.gang import run_gang
 from jobs.driver.job import Job, Outcome, run_job
 from jobs.driver.lease import Lease
@@ -32,7 +33,10 @@ from udfs.reader import ExampleFile, Split
 
 @dataclass
 class Wanted:
-    """A training run as configured: its id and folder, the examples it reads, and all that decides its outcome."""
+    """A training run as configured: its id and folder, the examples it reads, and all that decides its outcome.
+
+    network: the extractor of its features, as run.json keeps it for captioning new photos.
+    """
 
     id: str
     folder: str
@@ -40,6 +44,7 @@ class Wanted:
     note: dict
     versions: dict[str, int]
     identity: dict
+    network: dict
 
 
 def main(job: Job) -> Outcome:
@@ -67,7 +72,8 @@ def find_run(job: Job) -> Wanted:
     settings, source = job.settings, training_source(job)
     wanted = source.identity(settings)
     run_id = fingerprint(wanted) if settings.run.id == "auto" else settings.run.id
-    return Wanted(run_id, run_folder(settings, run_id), source.examples, source.note, source.versions, wanted)
+    network = record_of(source.extractor)
+    return Wanted(run_id, run_folder(settings, run_id), source.examples, source.note, source.versions, wanted, network)
 
 
 def train(job: Job, run: Wanted, plan: Plan, lease: Lease, photos: int) -> tuple[int, dict]:
@@ -172,6 +178,7 @@ def prepare_folder(job: Job, run: Wanted, config: str) -> None:
         {
             "identity": run.identity,
             "extractor": run.note["made_from"]["extractor"],
+            "network": run.network,
             "train": asdict(job.settings.train),
         },
     )

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 ORDERS = (1, 2, 3, 4)
+# Of each n-gram's precision in BLEU-1..4: the mean, and what the tutorial code behind many published figures takes.
+UNIFORM = {order: (1 / order,) * order for order in ORDERS}
+LEGACY_WEIGHTS = {1: (1.0,), 2: (0.5, 0.5), 3: (0.3, 0.3, 0.3), 4: (0.25,) * 4}
 
 
 @dataclass(frozen=True)
@@ -65,17 +68,18 @@ def count_batches(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         yield pd.concat([rows, pd.DataFrame([vars(count) for count in counts], index=rows.index)], axis=1)
 
 
-def bleu_scores(counts: BleuCounts) -> dict[str, float]:
+def bleu_scores(counts: BleuCounts, weights: dict[int, tuple[float, ...]] = UNIFORM) -> dict[str, float]:
     """The reduce step's end: bleu1..bleu4 of summed counts, each in [0, 1].
 
-    BLEU-N = BP exp(sum_{n<=N} log p_n / N), with BP = min(1, exp(1 - r/c)) (Papineni et al., 2002, section 2.3). No
-    n-gram in common makes the score 0, where nltk says about 1e-77 and warns.
+    BLEU-N = BP exp(sum_n w_n log p_n), with BP = min(1, exp(1 - r/c)) (Papineni et al., 2002, section 2.3). No n-gram in
+    common makes the score 0, where nltk says about 1e-77 and warns.
     """
     if not counts.hypothesis_length:
         return {f"bleu{order}": 0.0 for order in ORDERS}
     brevity = min(1.0, math.exp(1 - counts.reference_length / counts.hypothesis_length))
-    scores, log_sum = {}, 0.0
-    for order, match, total in zip(ORDERS, counts.matches, counts.totals, strict=True):
-        log_sum += math.log(match / total) if match else -math.inf
-        scores[f"bleu{order}"] = brevity * math.exp(log_sum / order)
-    return scores
+    pairs = zip(counts.matches, counts.totals, strict=True)
+    logs = [math.log(match / total) if match else -math.inf for match, total in pairs]
+    return {
+        f"bleu{order}": brevity * math.exp(sum(weight * log for weight, log in zip(weights[order], logs, strict=False)))
+        for order in ORDERS
+    }

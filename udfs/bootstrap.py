@@ -33,6 +33,17 @@ def weighted_sums(samples: int, seed: int, batches: Iterator[pd.DataFrame]) -> I
         yield pd.DataFrame({"sample": np.arange(samples + 1), "sums": list(total)})
 
 
+def weighted_sums_by_system(samples: int, seed: int, batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """The same for rows of several systems, which their column `system` tells apart."""
+    parts: dict[str, list[pd.DataFrame]] = {}
+    for rows in batches:
+        for system, own in rows.groupby("system"):
+            parts.setdefault(system, []).extend(weighted_sums(samples, seed, iter([own])))
+    for system, found in parts.items():
+        sums = np.sum([np.stack(part.sums) for part in found], axis=0)
+        yield pd.DataFrame({"system": system, "sample": np.arange(samples + 1), "sums": list(sums)})
+
+
 def interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
     """The range that holds the share `confidence` of the samples' values, as much left out below it as above."""
     low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])

@@ -87,13 +87,6 @@ def find_network(name: str):
     raise InputError(f"extractor.name: {spelled} has no preprocess_input; choose another network")
 
 
-def random_weights_hash(seed: int) -> str:
-    """What stands for the hash of weights that nobody stored: the seed and the versions that draw them."""
-    from importlib.metadata import version
-
-    return f"random:{seed}:keras-{version('keras')}:tensorflow-{version('tensorflow')}"
-
-
 def build_network(extractor: Extractor, weights_file: str | None) -> tuple[keras.Model, tuple[int, int]]:
     """The network from photo to feature, and the (height, width) of the photos that it takes.
 
@@ -111,7 +104,7 @@ def build_network(extractor: Extractor, weights_file: str | None) -> tuple[keras
             network = builder(weights=weights_file)
     except (ValueError, OSError, KeyError) as error:
         raise InputError(
-            f"extractor.weights: {extractor.weights} does not fit {extractor.name} ({_brief(error)}); "
+            f"extractor.weights: {extractor.weights} does not fit {extractor.name} ({brief(error)}); "
             "give the weights of this network with its classes"
         ) from error
     finally:
@@ -145,10 +138,8 @@ def usual_layer(name: str) -> tuple[str, str]:
     return USUAL_LAYERS[name.lower()]
 
 
-@lru_cache(maxsize=1)
-def _loaded(extractor: Extractor, weights_file: str | None, task_cores: int):
-    """The compiled network of this Python worker; tasks that reuse the worker reuse it."""
-    use_task_devices(task_cores)
+def load_network(extractor: Extractor, weights_file: str | None):
+    """(function from uint8 photos (n, height, width, 3) to features, their (height, width), a feature's shape)."""
     import tensorflow as tf
 
     network, size = build_network(extractor, weights_file)
@@ -159,9 +150,17 @@ def _loaded(extractor: Extractor, weights_file: str | None, task_cores: int):
         pixels = module.preprocess_input(tf.cast(photos, tf.float32))
         return tf.cast(network(pixels, training=False), tf.float32)
 
+    return predict, size, list(network.output_shape[1:])
+
+
+@lru_cache(maxsize=1)
+def _loaded(extractor: Extractor, weights_file: str | None, task_cores: int):
+    """The compiled network of this Python worker; tasks that reuse the worker reuse it."""
+    use_task_devices(task_cores)
+    loaded = load_network(extractor, weights_file)
     # Spark's Python worker collects garbage after each task, which takes half a second with all that TensorFlow loaded.
     gc.freeze()
-    return predict, size, list(network.output_shape[1:])
+    return loaded
 
 
 def probe(
@@ -235,32 +234,6 @@ def _result(part: pa.RecordBatch, features: np.ndarray, shape: list[int], refusa
     return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
 
-def _brief(error: Exception) -> str:
+def brief(error: Exception) -> str:
+    """An error in at most 200 characters of one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
-
-
-def file_hash(path: str) -> str:
-    """SHA-256 of a local file."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def save_imagenet_weights(name: str, path: str) -> str:
-    """Writes Keras's ImageNet weights of a network to a local file, downloading them if needed; returns their hash.
-
-    The hash is that of the weights' values, so it does not depend on the file's format.
-    Raises InputError where they cannot be had, with the way to give a file instead.
-    """
-    builder, _ = find_network(name)
-    try:
-        network = builder(weights="imagenet")
-    except Exception as error:
-        raise InputError(
-            f"extractor.weights: imagenet weights of {name} could not be downloaded ({_brief(error)}); "
-            "give a file with extractor.weights=PATH, or random weights with extractor.weights=random:0"
-        ) from error
-    network.save_weights(path)
-    digest = hashlib.sha256()
-    for array in network.get_weights():
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

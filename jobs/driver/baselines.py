@@ -1,14 +1,23 @@
-"""The n-gram counts of captions, and of captions by somebody who never looks at the photo."""
+"""The n-gram counts of captions, and the captions that others have for the same photos.
+
+Of these, the most frequent caption and those of other photos never look at the photo; the nearest training photo's does,
+with the same features and no model; and a human's is what a model may hope for.
+"""
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+import math
+from functools import partial
+
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from udfs.bleu import count_batches
+from udfs.nearest import SCHEMA, nearest_photos, unit_rows
 from udfs.text import words
 
 SHUFFLES = 5  # one shuffle of a small split is a matter of luck
+BLOCK = 64 * 2**20  # bytes of features that are compared with the training photos' in one pass
 COUNTS = "matches array<bigint>, totals array<bigint>, hypothesis_length bigint, reference_length bigint"
 
 
@@ -18,10 +27,14 @@ def with_counts(rows: DataFrame) -> DataFrame:
     return rows.select("image_id", "hypothesis", "references").mapInPandas(count_batches, schema)
 
 
+def normalised() -> Column:
+    """The column `text` as captions are compared: its words, joined by spaces."""
+    return F.concat_ws(" ", words(F.col("text")))
+
+
 def constant_captions(scored: DataFrame, captions: DataFrame) -> DataFrame:
     """The most frequent training caption for every photo."""
-    text = F.concat_ws(" ", words(F.col("text")))
-    counts = captions.where("split = 'train'").groupBy(text.alias("hypothesis")).count()
+    counts = captions.where("split = 'train'").groupBy(normalised().alias("hypothesis")).count()
     most_frequent = counts.orderBy(F.desc("count"), "hypothesis").first()
     return scored.withColumn("hypothesis", F.lit(most_frequent.hypothesis if most_frequent else ""))
 
@@ -34,3 +47,45 @@ def shuffled_captions(scored: DataFrame) -> DataFrame:
     neighbours = scored.sparkSession.createDataFrame(pairs, "image_id string, other string")
     others = scored.select(F.col("image_id").alias("other"), "hypothesis")
     return scored.drop("hypothesis").join(neighbours, "image_id").join(others, "other")
+
+
+def nearest_captions(scored: DataFrame, captions: DataFrame, features: DataFrame) -> DataFrame:
+    """The first caption of each photo's nearest training photo, by the cosine of `features` (of one extractor).
+
+    Photos go in blocks to every executor, where each task compares a block with its share of the training photos, so the
+    memory is bounded at any number of photos.
+    """
+    first = (
+        captions.where("split = 'train'").groupBy("image_id").agg(F.min_by(normalised(), "caption_no").alias("text"))
+    )
+    trained = features.join(first.select("image_id"), "image_id", "left_semi").select("image_id", "feature")
+    wanted = features.join(scored.select("image_id"), "image_id", "left_semi").select("image_id", "feature")
+    size = wanted.agg(F.sum(F.size("feature").cast("long"))).first()[0] or 0
+    blocks = max(1, math.ceil(4 * size / BLOCK))
+    found = []
+    for block in range(blocks):
+        part = wanted.where(F.pmod(F.xxhash64("image_id"), F.lit(blocks)) == block).toArrow()
+        if part.num_rows:
+            found.extend(_nearest_of_block(part, trained))
+    neighbours = scored.sparkSession.createDataFrame(found, "image_id string, neighbour string")
+    texts = first.select(F.col("image_id").alias("neighbour"), F.col("text").alias("hypothesis"))
+    return scored.drop("hypothesis").join(neighbours, "image_id").join(texts, "neighbour")
+
+
+def _nearest_of_block(part, trained: DataFrame) -> list[tuple[str, str]]:
+    content = part.column("image_id").to_pylist(), unit_rows(part.column("feature"), part.num_rows)
+    shared = trained.sparkSession.sparkContext.broadcast(content)
+    best = trained.mapInArrow(partial(nearest_photos, shared), SCHEMA).groupBy("image_id")
+    rows = best.agg(F.max(F.struct("cosine", "neighbour")).alias("best")).select("image_id", "best.neighbour").collect()
+    shared.unpersist()
+    return [tuple(row) for row in rows]
+
+
+def human_captions(scored: DataFrame) -> DataFrame:
+    """Each of a photo's captions in turn against its others; nothing of photos with one caption.
+
+    It has one reference less than a captioner has, which costs it a little.
+    """
+    each = scored.where(F.size("references") > 1).select("image_id", "references", F.posexplode("references"))
+    others = F.filter("references", lambda _, place: place != F.col("pos"))
+    return each.select("image_id", F.col("col").alias("hypothesis"), others.alias("references"))

@@ -11,11 +11,11 @@ from pyspark.sql import functions as F
 
 from conf.schema import Compare
 from jobs.driver.baselines import constant_captions, shuffled_captions, with_counts
-from udfs.bleu import ORDERS, BleuCounts, bleu_scores
+from jobs.driver.scores import BLEU_NUMBERS, bleu_figures
+from udfs.bleu import ORDERS
 from udfs.bootstrap import interval, weighted_sums
 from udfs.errors import InputError
 
-COUNTS = 2 * len(ORDERS) + 2  # numbers that BLEU needs of a photo
 FIGURES = (*(f"bleu{order}" for order in ORDERS), "repeated", "gain_over_shuffled")
 
 
@@ -68,7 +68,7 @@ def compare_with_baselines(
     samples = _samples(columns, settings)
     figures = {run: _figures(samples, run)}
     for name, column in (("most_frequent_caption", "most_frequent_caption"), ("shuffled_photos", f"{run}/shuffled")):
-        figures[name] = _bleu_figures(samples[column])
+        figures[name] = bleu_figures(samples[column])
     return Comparison(rows.count(), 0, figures)
 
 
@@ -83,7 +83,7 @@ def _of_run(name: str, rows: DataFrame) -> list[DataFrame]:
     shuffled = (
         with_counts(shuffled_captions(rows))
         .groupBy("image_id")
-        .agg(F.array(*[F.sum(_bleu()[place]) for place in range(COUNTS)]).alias(f"{name}/shuffled"))
+        .agg(F.array(*[F.sum(_bleu()[place]) for place in range(BLEU_NUMBERS)]).alias(f"{name}/shuffled"))
     )
     same = F.count("*").over(Window.partitionBy("hypothesis"))
     repeated = F.array((same > 1).cast("bigint"), F.lit(1).cast("bigint"))
@@ -99,7 +99,7 @@ def _samples(parts: list[DataFrame], settings: Compare) -> dict[str, np.ndarray]
     """The sums of every array column over the photos of each sample: {column: int64 (samples + 1, its length)}."""
     rows = reduce(lambda left, right: left.join(right, "image_id"), parts)
     names = [name for name in rows.columns if name != "image_id"]
-    lengths = {name: 2 if name.endswith("/repeated") else COUNTS for name in names}
+    lengths = {name: 2 if name.endswith("/repeated") else BLEU_NUMBERS for name in names}
     quoted = [F.col(f"`{name}`") for name in names]
     work = partial(weighted_sums, settings.resamples, settings.seed)
     mapped = rows.select("image_id", F.concat(*quoted).alias("counts")).mapInPandas(
@@ -113,8 +113,8 @@ def _samples(parts: list[DataFrame], settings: Compare) -> dict[str, np.ndarray]
 
 def _figures(samples: dict[str, np.ndarray], run: str) -> dict[str, np.ndarray]:
     own, shuffled, repeated = (
-        _bleu_figures(samples[run]),
-        _bleu_figures(samples[f"{run}/shuffled"]),
+        bleu_figures(samples[run]),
+        bleu_figures(samples[f"{run}/shuffled"]),
         samples[f"{run}/repeated"],
     )
     return {
@@ -122,12 +122,3 @@ def _figures(samples: dict[str, np.ndarray], run: str) -> dict[str, np.ndarray]:
         "repeated": repeated[:, 0] / np.maximum(repeated[:, 1], 1),
         "gain_over_shuffled": own["bleu4"] - shuffled["bleu4"],
     }
-
-
-def _bleu_figures(sums: np.ndarray) -> dict[str, np.ndarray]:
-    n = len(ORDERS)
-    scores = [
-        bleu_scores(BleuCounts(tuple(row[:n]), tuple(row[n : 2 * n]), row[2 * n], row[2 * n + 1]))
-        for row in sums.tolist()
-    ]
-    return {name: np.array([score[name] for score in scores]) for name in scores[0]}

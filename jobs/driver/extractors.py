@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
+from dataclasses import asdict
 from functools import partial
 
-import fsspec
 from pyspark.sql import SparkSession
 
 from conf.schema import Extractor as ExtractorSettings
+from jobs.driver.storage import absolute
 from udfs import extractor as networks
 from udfs.errors import InputError
-
-RANDOM = re.compile(r"random:(\d{1,9})")
+from udfs.weights import find_weights
 
 
 def resolve_extractor(settings: ExtractorSettings, scratch: str) -> tuple[networks.Extractor, str | None]:
@@ -26,15 +25,26 @@ def resolve_extractor(settings: ExtractorSettings, scratch: str) -> tuple[networ
     if layer == "default":
         layer, usual = networks.usual_layer(settings.name)
         pooling = usual if pooling == "none" else pooling
-    file, digest = _weights(settings, scratch)
+    file, digest = find_weights(settings.name, settings.weights, scratch)
     found = networks.Extractor(settings.name.lower(), layer, pooling, settings.precision, settings.weights, digest)
     return found, file
 
 
+def extractor_of(settings: ExtractorSettings) -> networks.Extractor:
+    """The extractor that a configuration means."""
+    with tempfile.TemporaryDirectory() as scratch:
+        return resolve_extractor(settings, scratch)[0]
+
+
 def fingerprint_of(settings: ExtractorSettings) -> str:
     """The fingerprint of the features that a configuration means."""
-    with tempfile.TemporaryDirectory() as scratch:
-        return resolve_extractor(settings, scratch)[0].fingerprint
+    return extractor_of(settings).fingerprint
+
+
+def record_of(extractor: networks.Extractor) -> dict:
+    """All that is needed to build the extractor again; a weights file by its absolute path, whoever looks for it later."""
+    is_file = extractor.weights.endswith((".h5", ".keras"))
+    return {**asdict(extractor), "weights": absolute(extractor.weights) if is_file else extractor.weights}
 
 
 def ship_weights(spark: SparkSession, file: str | None) -> str | None:
@@ -55,31 +65,3 @@ def probe(spark: SparkSession, extractor: networks.Extractor, weights_name: str 
     if found.problem:
         raise InputError(found.problem)
     return found.shape
-
-
-def _weights(settings: ExtractorSettings, scratch: str) -> tuple[str | None, str]:
-    if match := RANDOM.fullmatch(settings.weights):
-        return None, networks.random_weights_hash(int(match[1]))
-    if settings.weights == "imagenet":
-        path = os.path.join(scratch, f"{settings.name.lower()}.weights.h5")
-        return path, networks.save_imagenet_weights(settings.name, path)
-    if not settings.weights.endswith((".h5", ".keras")):
-        raise InputError(
-            f"extractor.weights: found {settings.weights!r}, expected imagenet, random:SEED or a file *.h5; change it"
-        )
-    path = _local_copy(settings.weights, scratch)
-    return path, networks.file_hash(path)
-
-
-def _local_copy(weights: str, scratch: str) -> str:
-    try:
-        source = fsspec.open(weights, "rb")
-        if "file" in source.fs.protocol and os.path.isfile(source.path):
-            return source.path
-        path = os.path.join(scratch, os.path.basename(weights))
-        source.fs.get(source.path, path)
-        return path
-    except (OSError, ValueError, ImportError) as error:
-        raise InputError(
-            f"extractor.weights: {weights} cannot be read ({error}); give a weights file that is there, imagenet or random:SEED"
-        ) from error

@@ -26,7 +26,7 @@ def open_session(name: str, settings: Settings) -> SparkSession:
     spark = SparkSession.getActiveSession() or builder.getOrCreate()
     _import_wheels(spark.sparkContext)
     if settings.storage.format == "delta":
-        _require_delta(spark)
+        require_delta(spark)
     slots = spark.sparkContext.defaultParallelism
     given = {key for key, _ in spark.sparkContext.getConf().getAll()}
     if "spark.sql.shuffle.partitions" not in given:
@@ -48,7 +48,8 @@ def _import_wheels(context: SparkContext) -> None:
                 context.addPyFile(str(archive))
 
 
-def _require_delta(spark: SparkSession) -> None:
+def require_delta(spark: SparkSession) -> None:
+    """Raises InputError where the session cannot write Delta tables."""
     loader = spark.sparkContext._jvm.java.lang.Thread.currentThread().getContextClassLoader()
     try:
         loader.loadClass(DELTA_CLASS)

@@ -7,20 +7,24 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame
 
 from conf import Settings
-from jobs.driver.extractors import fingerprint_of
+from jobs.driver.extractors import extractor_of
 from jobs.driver.job import Job
 from jobs.driver.lines import pinned
 from jobs.driver.runs import fingerprint, identity
 from udfs.errors import InputError
+from udfs.extractor import Extractor
 
 
 @dataclass(frozen=True)
 class Source:
-    """A version of the examples: its rows, how they were made (`note`), and the versions of all tables behind them."""
+    """A version of the examples: its rows, how they were made (`note`), the versions of all tables behind them, and the
+    extractor of their features.
+    """
 
     examples: DataFrame
     note: dict
     versions: dict[str, int]
+    extractor: Extractor
 
     def identity(self, settings: Settings) -> dict:
         """What decides the outcome of training on this source with these settings."""
@@ -59,9 +63,10 @@ def training_source(job: Job) -> Source:
         raise InputError(
             f"table examples: version {version} does not say which tables it was made from; run jobs/build_examples.py"
         )
+    extractor = extractor_of(settings.extractor)
     found = {key: made_from.get(key) for key in ("extractor", "validation_split", "shards")}
     wanted = {
-        "extractor": fingerprint_of(settings.extractor),
+        "extractor": extractor.fingerprint,
         "validation_split": settings.train.validation_split,
         "shards": settings.examples.shards,
     }
@@ -73,4 +78,4 @@ def training_source(job: Job) -> Source:
                 f"table examples: its {key} is {found[key]!r}, but the configuration means {value!r}; "
                 "run jobs/build_examples.py with the same configuration"
             )
-    return Source(examples, note, table_versions(note, version))
+    return Source(examples, note, table_versions(note, version), extractor)

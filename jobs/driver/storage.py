@@ -36,6 +36,14 @@ class Storage:
     def exists(self, path: str) -> bool:
         return self._call(lambda system, where: system.exists(where), path)
 
+    def is_folder(self, path: str) -> bool:
+        return self._call(lambda system, where: system.getFileStatus(where).isDirectory(), path)
+
+    def rename(self, path: str, new: str) -> None:
+        """Renames a file or folder to a name that is not taken."""
+        if not self._call(lambda system, where: system.rename(where, self._path(new)), path):
+            raise OSError(f"{path}: could not be renamed to {new}")
+
     def make_folder(self, path: str) -> None:
         if not self._call(lambda system, where: system.mkdirs(where), path):
             raise OSError(f"{path}: the folder could not be made")

@@ -10,6 +10,7 @@ from jobs.driver.baselines import with_counts
 from jobs.driver.champion import champion, champions, promote
 from jobs.driver.comparison import Comparison
 from jobs.driver.runs import read_json, record_run, run_folder, write_json
+from jobs.evaluate import identity
 from jobs.gate import against_champion
 from udfs import files
 from udfs.errors import InputError
@@ -43,7 +44,7 @@ def add_run(workspace: Workspace, run: str, right: int, wrong: str = "a grey dog
     counted = with_counts(spark.createDataFrame(rows, "image_id string, hypothesis string, references array<string>"))
     predictions = counted.withColumns({"run_id": F.lit(run), "split": F.lit("test")})
     workspace.table("predictions").replace(predictions, {}, where=f"run_id = '{run}'")
-    made_from = {"captions": 1, "features": 1, "split": "test", "beam_width": 1, "extractor": "drawn"}
+    made_from = identity(settings, {"captions": 1, "features": 1}, "drawn")
     files.write_bytes(f"{folder}/model.keras", b"")
     write_json(f"{folder}/run.json", {"identity": {"run": run}, "extractor": "drawn"})
     scored = {"version": 1, "photos": PHOTOS, "scored": PHOTOS, "quarantined": 0, "metrics": {}}
@@ -117,6 +118,19 @@ def test_compare_reports_both_runs_and_their_difference(judged):
     assert found["difference"]["bleu4"]["share_above_0"] > 0.99
     assert found["runs"]["a"]["repeated"]["value"] == pytest.approx(20 / 30)
     assert workspace.run("compare", "runs=b,a").metrics["difference"]["bleu4"]["share_above_0"] < 0.01
+
+
+def test_runs_that_were_decoded_otherwise_are_not_compared(judged):
+    for run in ("a", "b"):
+        add_run(judged, run, 10)
+    path = f"file://{judged.folder}/runs/b/evaluate-test.json"
+    scored = read_json(path)
+    scored["made_from"]["decoding"]["beam_width"] = 1
+    write_json(path, scored)
+    with pytest.raises(
+        InputError, match=r"captions of a with .*beam_width=3 .* and b with .*beam_width=1 .*evaluate\.py"
+    ):
+        judged.run("compare", "runs=a,b")
 
 
 @pytest.mark.parametrize(

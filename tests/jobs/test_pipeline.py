@@ -60,8 +60,31 @@ def test_scores_equal_nltk_on_the_stored_captions(pipeline):
     references = [[reference.split() for reference in row.references] for row in rows]
     expected = corpus_bleu(references, [row.hypothesis.split() for row in rows], weights=(1,))
     assert metrics["bleu1"] == pytest.approx(expected, abs=1e-9)
-    assert set(metrics["baselines"]) == {"most_frequent_caption", "shuffled_photos"}
-    assert all(0 <= metrics["baselines"][name]["bleu4"] <= 1 for name in metrics["baselines"])
+    for name in ("bleu1", "cider_d"):
+        assert metrics["intervals"][name]["low"] <= metrics[name] <= metrics["intervals"][name]["high"]
+    bounded = [["startseq", *row.hypothesis.split(), "endseq"] for row in rows]
+    bounded_references = [[["startseq", *words, "endseq"] for words in each] for each in references]
+    expected = corpus_bleu(bounded_references, bounded, weights=(0.5, 0.5))
+    assert metrics["legacy"]["bleu2"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_baselines_stand_beside_the_scores(pipeline):
+    workspace, outcomes = pipeline
+    baselines = outcomes["evaluate"].metrics["baselines"]
+    assert set(baselines) == {"most_frequent_caption", "shuffled_photos", "nearest_photo", "human"}
+    rows = workspace.table("predictions").read().collect()
+    references = [[text.split() for text in row.references] for row in rows]
+    each = [(own, others[:n] + others[n + 1 :]) for others in references for n, own in enumerate(others)]
+    human = corpus_bleu([others for _, others in each], [own for own, _ in each], weights=(1,))
+    assert baselines["human"]["bleu1"] == pytest.approx(human, abs=1e-9)
+
+    trained = workspace.table("captions").read().where("split = 'train' AND caption_no = 0").collect()
+    features = {row.image_id: np.array(row.feature) for row in workspace.table("features").read().collect()}
+    units = {name: feature / np.linalg.norm(feature) for name, feature in features.items()}
+    nearest = [max(trained, key=lambda row: units[row.image_id] @ units[photo.image_id]) for photo in rows]
+    words = [row.text.lower().replace(".", "").split() for row in nearest]
+    expected = corpus_bleu(references, words, weights=(1,))
+    assert baselines["nearest_photo"]["bleu1"] == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize(

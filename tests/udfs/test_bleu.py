@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nltk.translate.bleu_score import corpus_bleu
 
-from udfs.bleu import ORDERS, BleuCounts, bleu_counts, bleu_scores
+from udfs.bleu import LEGACY_WEIGHTS, ORDERS, BleuCounts, bleu_counts, bleu_scores
 
 sentence = st.lists(st.sampled_from(["a", "dog", "runs", "on", "the", "red", "sand"]), min_size=1, max_size=12)
 corpus = st.lists(st.tuples(sentence, st.lists(sentence, min_size=1, max_size=5)), min_size=1, max_size=12)
@@ -48,3 +48,16 @@ def test_of_nothing_is_zero():
 def test_counts_add_up():
     one = BleuCounts((1, 0, 0, 0), (2, 1, 1, 1), 2, 3)
     assert one + one == BleuCounts((2, 0, 0, 0), (4, 2, 2, 2), 4, 6)
+
+
+@settings(max_examples=50, deadline=None)
+@given(corpus)
+def test_legacy_weights_equal_nltk(pairs):
+    counts = reduce(add, (bleu_counts(hypothesis, references) for hypothesis, references in pairs))
+    scores = bleu_scores(counts, LEGACY_WEIGHTS)
+    published = {1: (1.0, 0, 0, 0), 2: (0.5, 0.5, 0, 0), 3: (0.3, 0.3, 0.3, 0), 4: (0.25, 0.25, 0.25, 0.25)}
+    for order, weights in published.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = corpus_bleu([r for _, r in pairs], [h for h, _ in pairs], weights=weights)
+        assert scores[f"bleu{order}"] == pytest.approx(expected, abs=1e-9)

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from udfs.bootstrap import interval, weighted_sums, weights
+from udfs.bootstrap import interval, weighted_sums, weighted_sums_by_system, weights
 
 PHOTOS = 400
 
@@ -41,3 +41,13 @@ def test_the_interval_is_that_of_drawing_with_replacement(rows):
     half = 1.96 * values.std() / np.sqrt(PHOTOS)
     assert low == pytest.approx(values.mean() - half, abs=half / 4)
     assert high == pytest.approx(values.mean() + half, abs=half / 4)
+
+
+def test_systems_are_summed_apart_on_the_same_draws(rows):
+    half = rows.iloc[: PHOTOS // 2]
+    mixed = pd.concat([rows.assign(system="a"), half.assign(system="b")]).sample(frac=1, random_state=4)
+    found = pd.concat(weighted_sums_by_system(500, 7, iter([mixed[:99], mixed[99:]])))
+    for system, own in (("a", rows), ("b", half)):
+        of_system = found[found.system == system]
+        assert list(of_system["sample"]) == list(range(501))
+        assert np.array_equal(np.stack(of_system.sums), sums([own]))
