@@ -6,17 +6,16 @@ import json
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pyspark
 
 from lab.settings import Node
 
 if TYPE_CHECKING:
     from lab.laboratory import Laboratory
 
-SPARK_HOME = Path(pyspark.__file__).parent
+SPARK_HOME = Path(find_spec("pyspark").origin).parent  # importing it would take a second
 PORT, WEB_PORT = 7077, 8080  # in a network of its own every port is free
 START_SECONDS = 120
 LAST_LINES = 20

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -63,24 +64,33 @@ def describe() -> str:
 
 def load(path: str | None = None, overrides: list[str] = ()) -> Settings:
     """The defaults, then a YAML file, then `key=value` overrides. Raises InputError that names the key."""
-    config = OmegaConf.structured(Settings)
     try:
         given = OmegaConf.load(path) if path else OmegaConf.create()
         if not isinstance(given, DictConfig):
             raise InputError(f"--config {path}: found a list, expected keys of the laboratory; see lab/lab.yaml")
         given = OmegaConf.merge(given, OmegaConf.from_dotlist(list(overrides)))
-        for key in A_NODE:
-            if isinstance(given.get(key), int | float):
-                given[key] = [given[key]]
-        settings = OmegaConf.to_object(OmegaConf.merge(config, given))
+        for key, value in given.items():
+            _check_key(key, value)
+            if key in A_NODE and not isinstance(value, ListConfig):
+                given[key] = [value]
+        settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Settings), given))
     except OSError as error:
         raise InputError(f"--config {path}: {error.strerror or error}; give the path of a YAML file") from error
     except (YAMLError, OmegaConfBaseException) as error:
-        what = " ".join(str(error).split())[:300]
-        known = ", ".join(key.name for key in fields(Settings))
-        raise InputError(f"laboratory: {what}; the keys are {known}") from error
+        what = str(error).splitlines()[0]
+        key = getattr(error, "full_key", None) or (f"--config {path}" if path else "overrides")
+        raise InputError(f"{key}: {what}; `python -m lab up --help` says what is expected") from error
     _check(settings)
     return settings
+
+
+def _check_key(key: str, value) -> None:
+    known = [item.name for item in fields(Settings)]
+    if key not in known:
+        nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+        raise InputError(f"{key}: unknown key; the nearest known one is {nearest}; `python -m lab up --help` lists all")
+    if value is None:
+        raise InputError(f"{key}: found nothing, expected a value; set {key}={getattr(Settings(), key)}")
 
 
 def _check(settings: Settings) -> None:
