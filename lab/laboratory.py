@@ -174,13 +174,13 @@ class Laboratory:
 
     def traffic(self) -> dict[str, tuple[int, int]]:
         """Bytes sent and received over its link, by host."""
-        return {host.name: network.traffic(host) for host in self.hosts}
+        return network.traffic(self.switch)
 
     def status(self) -> dict:
         """Each host's link, limits and traffic, and Spark's workers."""
-        hosts = {}
+        hosts, traffic = {}, self.traffic()
         for host in self.hosts:
-            sent, received = network.traffic(host)
+            sent, received = traffic[host.name]
             hosts[host.name] = {
                 "address": host.address, "cpus": host.cpus, "delay_ms": host.delay_ms, **self.state.links[host.name],
                 "link": "up" if network.link_is_up(host, self.switch) else "cut",

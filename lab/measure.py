@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass, field
@@ -119,6 +120,7 @@ def main() -> None:
     parser.add_argument("--study", default="lab/study.yaml", metavar="FILE")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the laboratory goes too
     try:
         measuring = Measuring(read_study(arguments.study, arguments.overrides))
         for what in [arguments.only] if arguments.only else ["rates", "cuts"]:

@@ -86,10 +86,10 @@ def link_is_up(node: Node, switch: Node) -> bool:
     return "UP" in shown["flags"]
 
 
-def traffic(node: Node) -> tuple[int, int]:
-    """Bytes that a node sent and received over its link so far, with headers; loopback is not among them."""
-    (shown,) = json.loads(run("ip", "-n", node.namespace, "-s", "-j", "link", "show", "dev", "eth0"))
-    return shown["stats64"]["tx"]["bytes"], shown["stats64"]["rx"]["bytes"]
+def traffic(switch: Node) -> dict[str, tuple[int, int]]:
+    """Bytes that each host sent and received over its link so far, with headers, counted at the bridge."""
+    shown = json.loads(run("ip", "-n", switch.namespace, "-s", "-j", "link", "show", "type", "veth"))
+    return {link["ifname"]: (link["stats64"]["rx"]["bytes"], link["stats64"]["tx"]["bytes"]) for link in shown}
 
 
 def write_hosts(node: Node, hosts: list[Node]) -> None:

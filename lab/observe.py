@@ -13,7 +13,7 @@ from statistics import median
 
 from lab.laboratory import Laboratory
 
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.5
 CHECKPOINT = re.compile(r"attempt-\d+-step-(\d+)\.npz")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import keras
+from conftest import ROOT
 from laboratories import settings_for, traces
 
 from lab import Laboratory
@@ -18,7 +19,7 @@ def test_two_nodes_train_over_their_links(parquet_pipeline, tmp_path):
     with Laboratory(settings) as laboratory:
         before = laboratory.traffic()
         with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
-            training = laboratory.submit("jobs/train.py", *arguments, stdout=out, stderr=err)
+            training = laboratory.submit("jobs/train.py", *arguments, cwd=ROOT, stdout=out, stderr=err)
             code = training.wait(300)
         after = laboratory.traffic()
     assert code == 0, (tmp_path / "err").read_text()

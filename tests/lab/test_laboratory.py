@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT
 from laboratories import NAME, settings_for, traces
 
-from lab import Laboratory, network, state
+from lab import Laboratory, network, rates, state
 from lab.processes import Process, end_all
 from udfs.errors import InputError
 
@@ -97,19 +97,23 @@ def test_a_host_has_its_own_name_and_sees_the_others_alone(tmp_path):
 
 
 def test_links_carry_their_rate_and_no_more(tmp_path):
-    """At least 80% of it once in three times, for the sake of busy machines; never more than its payload of 96%."""
+    """70% of it in the best of some seconds, for the sake of busy machines; never more than its payload of 96%."""
     settings = settings_for(tmp_path, "bandwidth_mbit=[10,100]", "verify_seconds=1", "head_bandwidth_mbit=20")
-    best = {}
-    for _ in range(3):
-        with Laboratory(settings) as laboratory:
-            for host, link in laboratory.state.links.items():
-                for way in ("up", "down"):
-                    share = link[f"measured_{way}_mbit"] / link["nominal_mbit"]
-                    assert share < 1.03, f"{host} {way}: {link}"  # a bucketful more in one second
-                    best[host, way] = max(share, best.get((host, way), 0))
-        if min(best.values()) > 0.8:
-            break
-    assert min(best.values()) > 0.8, best
+    with Laboratory(settings) as laboratory:
+        best = {host: dict(link) for host, link in laboratory.status()["hosts"].items()}
+        assert [best[name]["nominal_mbit"] for name in ("head", "node1", "node2")] == [20, 10, 100]
+        deadline = time.monotonic() + 120
+        for host in laboratory.hosts:
+            link = best[host.name]
+            while min(shares(link)) < 0.7 and time.monotonic() < deadline:
+                link |= {way: max(link[way], rate) for way, rate in rates.measure(laboratory, host, 1).items()}
+    found = [share for link in best.values() for share in shares(link)]
+    assert min(found) > 0.7, best
+    assert max(found) < 1.04, best  # tc's bucket adds what it holds, once
+
+
+def shares(link: dict) -> list[float]:
+    return [link[f"measured_{way}_mbit"] / link["nominal_mbit"] for way in ("up", "down")]
 
 
 def test_a_cut_link_carries_nothing_and_heals(tmp_path):
@@ -117,7 +121,7 @@ def test_a_cut_link_carries_nothing_and_heals(tmp_path):
         sender, receiver = laboratory.nodes
 
         def received() -> int:
-            return network.traffic(receiver)[1]
+            return laboratory.traffic()["node2"][1]
 
         laboratory.start(sender, sys.executable, "-c", SEND)
         wait_for(lambda: received() > 1000, "traffic before the cut")
