@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import threading
@@ -83,6 +84,7 @@ class Observed:
         return {
             "exit_code": self.process.returncode,
             "seconds": self.seconds(),
+            "load": os.getloadavg()[1],  # over the last five minutes
             "attempts": len(list((self.folder / "attempts").glob("[0-9]*.json"))),
             "steps_an_epoch": steps,
             "seconds_an_epoch": _median(epoch["seconds"] for epoch in later),
