@@ -51,7 +51,7 @@ def add_node(node: Node, switch: Node, settings: Settings) -> None:
 
 
 def _configure(node: Node, interface: str, settings: Settings) -> None:
-    """Gives an interface its address, and a route on which TCP fills the link (BBR, a common default, does not)."""
+    """Gives an interface its address, and a route on which TCP is CUBIC, whatever the machine's default."""
     inside = ("ip", "-n", node.namespace)
     prefix = ipaddress.ip_network(settings.network).prefixlen
     run(*inside, "link", "set", "dev", "lo", "up")
