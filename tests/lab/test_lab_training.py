@@ -23,7 +23,7 @@ def test_two_nodes_extract_and_train_over_their_links(drawn, tmp_path):
         before = laboratory.traffic()
         with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
             pipeline = laboratory.submit("jobs/run_pipeline.py", *arguments, cwd=ROOT, stdout=out, stderr=err)
-            code = pipeline.wait(600)
+            code = pipeline.wait(800)
         after = laboratory.traffic()
     assert code == 0, (tmp_path / "err").read_text()
     lines = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
