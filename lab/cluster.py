@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 SPARK_HOME = Path(find_spec("pyspark").origin).parent  # importing it would take a second
 PORT, WEB_PORT = 7077, 8080  # in a network of its own every port is free
-START_SECONDS = 120
+START_SECONDS = 300
 LAST_LINES = 20
 # Quick to start and small, and no files of the JVM's own in /tmp.
 JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData"
 DAEMONS = ("master", "worker")
-ASK_MASTER = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())"
+ASK_MASTER = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=30).read().decode())"
 
 
 def url(laboratory: Laboratory) -> str:
@@ -82,7 +82,7 @@ def _wait(laboratory: Laboratory, daemons: dict[str, subprocess.Popen], workers:
             lines = _log(laboratory, host).read_text(errors="replace").splitlines()[-LAST_LINES:]
             what = f"Spark's daemon on {host} ended" if dead else f"Spark was not there after {START_SECONDS} s"
             raise RuntimeError(f"{what}; the last lines on {host}:\n" + "\n".join(lines))
-        time.sleep(0.2)
+        time.sleep(0.5)
 
 
 def alive_workers(laboratory: Laboratory) -> list[str] | None:
