@@ -1,0 +1,117 @@
+"""One training in the laboratory, watched from outside: its epochs, its bytes on the wire, what it said and when."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from lab.laboratory import Laboratory
+
+LOOK_SECONDS = 0.5
+CHECKPOINT = re.compile(r"attempt-\d+-step-(\d+)\.npz")
+
+
+class Observed:
+    """A training while it runs and after. `runs` is the folder of the runs; the run is new and named `run_id`.
+
+    `epochs` are the lines of metrics.jsonl with the bytes that each node sent and received over its link since the line
+    before; the first epoch's include what came before it. `said` are the lines of standard error with their seconds.
+    """
+
+    def __init__(self, laboratory: Laboratory, command: list[str], runs: Path, run_id: str):
+        self.laboratory, self.folder = laboratory, runs / run_id
+        self.epochs: list[dict] = []
+        self.said: list[tuple[float, str]] = []
+        self.flow: list[tuple[float, dict[str, int]]] = []  # bytes that each node has sent, over time
+        self.began = time.monotonic()
+        self._last = self._start = laboratory.traffic()
+        own = (f"paths.runs={runs}", f"run.id={run_id}")
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        self.process = laboratory.submit(*command, *own, **options)
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._listen, self._drain)]
+        for thread in self._threads:
+            thread.start()
+
+    def seconds(self) -> float:
+        return round(time.monotonic() - self.began, 2)
+
+    def _listen(self) -> None:
+        for line in self.process.stderr:
+            self.said.append((self.seconds(), line.rstrip()))
+
+    def _drain(self) -> None:
+        self.line = "".join(self.process.stdout)
+
+    def look(self) -> None:
+        """Takes down how far the training is now."""
+        now = self.laboratory.traffic()
+        self.flow.append((self.seconds(), {host: sent for host, (sent, _) in now.items()}))
+        try:
+            lines = (self.folder / "metrics.jsonl").read_text().splitlines()
+        except FileNotFoundError:
+            return
+        for line in lines[len(self.epochs) :]:
+            nodes = [node.name for node in self.laboratory.nodes]
+            moved = {
+                "sent_bytes": {name: now[name][0] - self._last[name][0] for name in nodes},
+                "received_bytes": {name: now[name][1] - self._last[name][1] for name in nodes},
+            }
+            self.epochs.append({**json.loads(line), **moved})
+            self._last = now
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Looks until the condition holds or the training has ended."""
+        while self.process.poll() is None and not condition():
+            self.look()
+            time.sleep(LOOK_SECONDS)
+
+    def finish(self) -> dict:
+        """Waits for the end and tells what came of it. Steps and seconds a step leave the first epoch out where they can."""
+        self.wait_until(lambda: False)
+        for thread in self._threads:
+            thread.join()
+        self.look()
+        later = self.epochs[1:] or self.epochs
+        steps = self._steps_an_epoch()
+        now = self.laboratory.traffic()
+        return {
+            "exit_code": self.process.returncode,
+            "seconds": self.seconds(),
+            "load": os.getloadavg()[1],  # over the last five minutes
+            "attempts": len(list((self.folder / "attempts").glob("[0-9]*.json"))),
+            "steps_an_epoch": steps,
+            "seconds_an_epoch": _median(epoch["seconds"] for epoch in later),
+            "seconds_a_step": steps and round(_median(epoch["seconds"] for epoch in later) / steps, 4),
+            "sent_mb_an_epoch": {
+                node.name: _median(epoch["sent_bytes"][node.name] / 1e6 for epoch in later)
+                for node in self.laboratory.nodes
+            },
+            "sent_mb_in_all": {name: (now[name][0] - self._start[name][0]) / 1e6 for name in now},
+            "epochs": self.epochs,
+            "said": self.said,
+        }
+
+    def _steps_an_epoch(self) -> int | None:
+        """From the last checkpoint, whose name counts the steps of all epochs."""
+        found = [
+            int(match[1]) for path in self.folder.glob("checkpoints/*") if (match := CHECKPOINT.fullmatch(path.name))
+        ]
+        return max(found) // len(self.epochs) if found and self.epochs else None
+
+
+def _median(values) -> float | None:
+    found = list(values)
+    return round(median(found), 3) if found else None
+
+
+def resumed(flow: list[tuple[float, dict[str, int]]], node: str, healed: float, share: int) -> float | None:
+    """The first moment after `healed` by which a node has sent `share` bytes more than at it; None where it never did."""
+    before = max((sent[node] for moment, sent in flow if moment <= healed), default=0)
+    return next((moment for moment, sent in flow if moment > healed and sent[node] - before > share), None)
