@@ -193,7 +193,9 @@ class Gate:
 
 @dataclass
 class Explain:
-    photos: str = setting("auto", "photos to explain: a folder, a picture or a .txt list of them; auto: the corpus's photos")
+    photos: str = setting(
+        "auto", "photos to explain: a folder, a picture or a .txt list of them; auto: the corpus's photos"
+    )
     photos_limit: int = setting(4, "photos explained, in order of their names", low=1, high=1000)
     output: str = setting("auto", "folder of the explanations; auto: report/explanations in the run's folder")
     smooth_samples: int = setting(12, "noisy copies of the photo that SmoothGrad averages over", low=1, high=1000)
@@ -202,8 +204,12 @@ class Explain:
     occlusion_stride: int = setting(16, "pixels by which that square moves", low=1)
     curve_steps: int = setting(8, "steps of the deletion and insertion curves", low=2, high=196)
     random_orders: int = setting(5, "random orders that the curves are compared with", low=1, high=100)
-    sanity_photos: int = setting(1, "photos explained with randomised weights too, which costs as much again thrice", low=0)
-    batch_size: int = setting(32, "changed copies of a photo in one forward pass; a backward pass takes an eighth", low=1)
+    sanity_photos: int = setting(
+        1, "photos explained with randomised weights too, which costs as much again thrice", low=0
+    )
+    batch_size: int = setting(
+        32, "changed copies of a photo in one forward pass; a backward pass takes an eighth", low=1
+    )
     seed: int = setting(0, "seed of noise, random orders and randomised weights", low=0)
 
 

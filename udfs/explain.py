@@ -16,7 +16,7 @@ import pyarrow as pa
 from udfs import files
 from udfs.decoding import Decoder, load_captioner
 from udfs.devices import use_task_devices
-from udfs.explanation import CURVES, METHODS, Effort, Maps, faithfulness, saliency_maps, sanity, word_figures
+from udfs.explanation import CURVES, Effort, Maps, faithfulness, saliency_maps, sanity, word_figures
 from udfs.extractor import Extractor, build_network, find_network, local_weights
 from udfs.feature_maps import draw_feature_maps, draw_filters, telling_maps
 from udfs.overlays import SIGNED, png
@@ -24,7 +24,7 @@ from udfs.photos import PhotoLimits, PhotoRefused, decode_photo
 from udfs.sight import Sight, join, last_maps
 from udfs.strip import Method, Word, draw_strip
 
-RESULT_SCHEMA = "image_id string, explanation string, reason string, details string"
+RESULT_SCHEMA = "place int, image_id string, explanation string, reason string, details string"
 FILTERS = "filters.png"
 
 
@@ -53,50 +53,55 @@ class Loaded:
     preprocess: Callable
 
 
-def explain_photos(source: Source, effort: Effort, cores: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Maps rows (image_id, content, sanity) to RESULT_SCHEMA, one photo in memory at a time.
+def explain_photos(
+    source: Source, effort: Effort, cores: int, batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Maps rows (place, image_id, length, content, sanity) to RESULT_SCHEMA, one photo in memory at a time.
 
     `explanation` is a JSON object, null for a photo that is refused, which has a reason. `sanity` says whether the photo is
     explained with randomised weights too. Writes the pictures into the output folder.
     """
-    loaded = None
     for batch in batches:
         for row in batch.to_pylist():
-            explanation, refused = None, None
-            loaded = loaded or _loaded(source.extractor, source.weights_name, source.model.value, source.max_length, cores)
+            found, refused = None, None
+            loaded = _loaded(source.extractor, source.weights_name, source.model.value, source.max_length, cores)
             try:
-                photo = decode_photo(row["content"], loaded.sight.size, source.limits).astype("float32")
-                explanation = json.dumps(explain(loaded, source, effort, row["image_id"], photo, row["sanity"]))
+                photo = _decoded(row, loaded.sight.size, source.limits)
+                found = json.dumps(explain(loaded, source, effort, row["image_id"], photo, row["sanity"]))
             except PhotoRefused as error:
                 refused = error
-            columns = [row["image_id"], explanation, refused and refused.reason, refused and refused.details]
-            arrays = [pa.array([value], pa.string()) for value in columns]
-            yield pa.RecordBatch.from_arrays(arrays, names=["image_id", "explanation", "reason", "details"])
+            texts = [row["image_id"], found, refused and refused.reason, refused and refused.details]
+            columns = [pa.array([row["place"]], pa.int32()), *(pa.array([text], pa.string()) for text in texts)]
+            names = ["place", "image_id", "explanation", "reason", "details"]
+            yield pa.RecordBatch.from_arrays(columns, names=names)
 
 
-def explain(loaded: Loaded, source: Source, effort: Effort, image_id: str, photo: np.ndarray, with_sanity: bool) -> dict:
+def explain(
+    loaded: Loaded, source: Source, effort: Effort, image_id: str, photo: np.ndarray, with_sanity: bool
+) -> dict:
     """Explains the caption of one photo, draws the pictures, and returns what is known as JSON values."""
     sight, stem = loaded.sight, file_stem(image_id)
-    caption = np.array(loaded.decoder.captions(sight.features(photo[None]).numpy())[0], "int32")
-    words = [source.tokens[token] for token in caption]
-    found = {"image": image_id, "caption": " ".join(words), "strip": None, "feature_maps": f"{stem}-features.png", "words": []}
-    filters = draw_filters(sight.network, loaded.preprocess, source.extractor.name)
     seen = telling_maps(sight.network, loaded.preprocess, photo)
+    filters = draw_filters(sight.network, loaded.preprocess, source.extractor.name)
     files.write_bytes(f"{source.output}/{FILTERS}", png(filters))
-    files.write_bytes(f"{source.output}/{found['feature_maps']}", png(draw_feature_maps(seen, photo, image_id)))
-    if not words:
-        return found
+    files.write_bytes(f"{source.output}/{stem}-features.png", png(draw_feature_maps(seen, photo, image_id)))
+    caption = np.array(loaded.decoder.captions(sight.features(photo[None]).numpy())[0], "int32")
+    texts = [source.tokens[token] for token in caption]
+    found = {"image": image_id, "caption": " ".join(texts), "feature_maps": f"{stem}-features.png"}
+    if not texts:
+        return {**found, "strip": None, "words": []}
     maps = saliency_maps(sight, photo, caption, effort)
     probabilities, photo_effects, earlier = word_figures(sight, photo, caption)
-    areas = faithfulness(sight, photo, caption, maps, effort)
-    columns = [
-        Word(word, probabilities[t], photo_effects[t], list(zip(words[:t], earlier[t, :t], strict=True)))
-        for t, word in enumerate(words)
+    words = [
+        Word(text, probabilities[t], photo_effects[t], list(zip(texts[:t], earlier[t, :t], strict=True)))
+        for t, text in enumerate(texts)
     ]
-    strip = draw_strip(photo, image_id, columns, _rows(sight, maps, effort))
-    files.write_bytes(f"{source.output}/{stem}.png", png(strip))
-    found |= {"strip": f"{stem}.png", "words": [_word(word, areas, t) for t, word in enumerate(columns)]}
-    return found | {"sanity": sanity(sight, photo, caption, maps, effort)} if with_sanity else found
+    files.write_bytes(
+        f"{source.output}/{stem}.png", png(draw_strip(photo, image_id, words, _rows(sight, maps, effort)))
+    )
+    areas = faithfulness(sight, photo, caption, maps, effort)
+    found |= {"strip": f"{stem}.png", "words": [_figures(word, areas, t) for t, word in enumerate(words)]}
+    return {**found, "randomised": sanity(sight, photo, caption, maps, effort)} if with_sanity else found
 
 
 def file_stem(image_id: str) -> str:
@@ -114,6 +119,12 @@ def _loaded(extractor: Extractor, weights_name: str | None, model: bytes, max_le
     return Loaded(join(network, preprocess, captioner), Decoder(captioner, max_length), preprocess)
 
 
+def _decoded(row: dict, size: tuple[int, int], limits: PhotoLimits) -> np.ndarray:
+    if row["content"] is None and row["length"]:
+        raise PhotoRefused("too_many_bytes", f"{row['length']} bytes, more than corpus.max_bytes")
+    return decode_photo(row["content"] or b"", size, limits).astype("float32")
+
+
 def _rows(sight: Sight, maps: Maps, effort: Effort) -> list[Method]:
     last = last_maps(sight.network)
     remarks = {
@@ -128,7 +139,7 @@ def _rows(sight: Sight, maps: Maps, effort: Effort) -> list[Method]:
     ]
 
 
-def _word(word: Word, areas: dict[str, Maps], t: int) -> dict:
+def _figures(word: Word, areas: dict[str, Maps], t: int) -> dict:
     return {
         "word": word.text,
         "probability": _rounded(word.probability),

@@ -42,9 +42,7 @@ def saliency_maps(sight: Sight, photo: np.ndarray, caption: np.ndarray, effort: 
     return {
         "grad_cam": enlarge(grad_cam(maps[0], gradients[:, 0]), photo.shape[:2]),
         "smooth_grad": smooth_grad(slopes, photo, effort.smooth_samples, effort.smooth_noise, small, effort.seed),
-        "occlusion": occlusion(
-            logits, photo, effort.occlusion_patch, effort.occlusion_stride, fill, effort.batch_size
-        ),
+        "occlusion": occlusion(logits, photo, effort.occlusion_patch, effort.occlusion_stride, fill, effort.batch_size),
     }
 
 
@@ -68,14 +66,18 @@ def faithfulness(sight: Sight, photo: np.ndarray, caption: np.ndarray, maps: Map
     return {**result, "random": {name: areas[name][len(METHODS) * count :].mean(axis=0) for name in CURVES}}
 
 
-def sanity(sight: Sight, photo: np.ndarray, caption: np.ndarray, maps: Maps, effort: Effort) -> dict[str, dict[str, float]]:
+def sanity(
+    sight: Sight, photo: np.ndarray, caption: np.ndarray, maps: Maps, effort: Effort
+) -> dict[str, dict[str, float]]:
     """Rank correlation of the maps with those of randomised weights, mean of the words: {stage: {method: correlation}}."""
     result = {}
     for stage, share in STAGES.items():
         with randomised(sight, share, effort.seed):
             others = saliency_maps(sight, photo, caption, effort)
         pairs = {method: zip(maps[method], others[method], strict=True) for method in METHODS}
-        result[stage] = {name: float(np.mean([rank_correlation(*pair) for pair in each])) for name, each in pairs.items()}
+        result[stage] = {
+            name: float(np.mean([rank_correlation(*pair) for pair in each])) for name, each in pairs.items()
+        }
     return result
 
 

@@ -73,7 +73,11 @@ def telling_maps(network: keras.Model, preprocess: Callable, photo: np.ndarray, 
     last = {}
     for layer in network.layers[1:]:
         shape = getattr(layer.output, "shape", ())
-        if len(shape) == 4 and (shape[1] or 0) > 1 and not any(part in type(layer).__name__ for part in ("Pool", "Pad")):
+        if (
+            len(shape) == 4
+            and (shape[1] or 0) > 1
+            and not any(part in type(layer).__name__ for part in ("Pool", "Pad"))
+        ):
             last[shape[1]] = layer
     layers = list(last.values())[-most:]
     shows = keras.Model(network.input, [layer.output for layer in layers])

@@ -40,7 +40,9 @@ def scaled(values: np.ndarray, percentile: float = 100) -> np.ndarray:
     return np.clip(values / top, -1, 1) if top > 0 else np.zeros_like(values)
 
 
-def write(canvas: Image.Image, place: tuple[int, int], text: str, size: int, colour=INK, width: int | None = None) -> int:
+def write(
+    canvas: Image.Image, place: tuple[int, int], text: str, size: int, colour=INK, width: int | None = None
+) -> int:
     """Writes lines of text from the left upper corner `place`, broken at `width` pixels; returns where the next line begins."""
     draw, (left, top) = ImageDraw.Draw(canvas), place
     for line in _lines(text, size, width):

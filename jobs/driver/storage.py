@@ -36,6 +36,11 @@ class Storage:
     def exists(self, path: str) -> bool:
         return self._call(lambda system, where: system.exists(where), path)
 
+    def is_folder(self, path: str) -> bool:
+        return self._call(
+            lambda system, where: system.exists(where) and system.getFileStatus(where).isDirectory(), path
+        )
+
     def make_folder(self, path: str) -> None:
         if not self._call(lambda system, where: system.mkdirs(where), path):
             raise OSError(f"{path}: the folder could not be made")
