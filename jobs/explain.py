@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict, fields
 from functools import partial
 
@@ -30,8 +31,9 @@ from jobs.driver.storage import absolute
 from udfs import files
 from udfs.errors import InputError
 from udfs.explain import FILTERS, RESULT_SCHEMA, Source, explain_photos
-from udfs.explanation import CURVES, METHODS, Effort
+from udfs.explanation import METHODS, Effort
 from udfs.photos import PhotoLimits
+from udfs.randomised import STAGES
 
 INDEX = "explanations.json"
 
@@ -115,19 +117,23 @@ def refusals(named: str, results: DataFrame) -> DataFrame:
 
 
 def summary(found: list[dict]) -> dict:
-    """Means of all words' figures: areas under the curves, the share of words whose map beats random, and the sanity checks."""
+    """Means over all words: areas under the curves, the share of words whose map beats random, and the randomised weights."""
     words = [word for photo in found for word in photo["words"]]
-    means = {
-        curve: {name: round(float(np.mean([word[curve][name] for word in words])), 4) for name in (*METHODS, "random")}
-        for curve in CURVES
-        if words
-    }
     checks = [photo["randomised"] for photo in found if "randomised" in photo]
-    stages = {
-        stage: {name: round(float(np.mean([check[stage][name] for check in checks])), 4) for name in METHODS}
-        for stage in (checks[0] if checks else ())
+    result = {"photos": len(found), "words": len(words)}
+    for curve, sign in {"insertion": 1, "deletion": -1}.items() if words else ():
+        result[curve] = {name: _mean(word[curve][name] for word in words) for name in (*METHODS, "random")}
+        result[f"{curve}_better_than_random"] = {
+            name: _mean(sign * (word[curve][name] - word[curve]["random"]) > 0 for word in words) for name in METHODS
+        }
+    result["rank_correlation_with_randomised"] = {
+        stage: {name: _mean(check[stage][name] for check in checks) for name in METHODS} for stage in STAGES if checks
     }
-    return {"photos": len(found), "words": len(words), **means, "randomised": stages}
+    return result
+
+
+def _mean(values: Iterable[float]) -> float:
+    return round(float(np.mean(list(values))), 4)
 
 
 if __name__ == "__main__":

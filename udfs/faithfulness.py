@@ -1,7 +1,8 @@
 """Whether a saliency map says what the model does: insertion and deletion curves, and rank correlations.
 
-The curves are those of RISE (Petsiuk, Das and Saenko, 2018), in cells instead of single pixels: maps of every resolution
-are then judged alike, and a random order is a fair rival; random single pixels would ruin a photo faster than any map.
+The curves are those of RISE (Petsiuk, Das and Saenko, 2018), in cells instead of single pixels, so that maps of every
+resolution are judged alike. Their rivals are random maps as coarse as the networks' last maps: single cells at random would
+tear up the whole photo at once, and so win every deletion, which says nothing about places.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageFilter
 
-from udfs.saliency import in_batches
+from udfs.saliency import enlarge, in_batches
 
-CELLS = 14  # cells along a side: 16 pixels of 224, the resolution of a network's last maps but one
+CELLS = 14  # cells along a side: 16 of 224 pixels
+COARSE = 7  # cells along a side of a random map, before it is stretched
 
 
 def cell_order(saliency: np.ndarray) -> np.ndarray:
@@ -25,8 +27,9 @@ def cell_order(saliency: np.ndarray) -> np.ndarray:
 
 
 def random_orders(count: int, seed: int) -> list[np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return [rng.permutation(CELLS * CELLS) for _ in range(count)]
+    """The orders of random maps."""
+    maps = np.random.default_rng(seed).random((count, COARSE, COARSE))
+    return [cell_order(each) for each in enlarge(maps, (CELLS, CELLS))]
 
 
 def cell_numbers(size: tuple[int, int]) -> np.ndarray:
