@@ -87,7 +87,8 @@ class Model:
 class Run:
     id: str = setting(
         "auto",
-        "run that the job works for; auto: training takes a fingerprint, others the latest run; champion: the promoted one",
+        "run that the job works for; auto: training takes a fingerprint, explain the champion, others the latest run; "
+        "champion: the promoted one",
     )
 
 
@@ -239,8 +240,8 @@ class Settings:
     clean: Clean = section(Clean)
 
 
-# What may be typed for a key on the command line.
-SHORT = {"run": "run.id", "runs": "compare.runs", "photos": "explain.photos"}
+# What may be typed for keys on the command line; one that several jobs have sets it for all of them.
+SHORT = {"run": ("run.id",), "runs": ("compare.runs",), "photos": ("explain.photos",)}
 
 
 def fields_by_key() -> dict[str, dataclasses.Field]:

@@ -26,12 +26,13 @@ from jobs.driver.extractors import resolve_extractor, ship_weights
 from jobs.driver.job import Job, Outcome, run_job
 from jobs.driver.named_photos import named_photos
 from jobs.driver.quarantine import quarantine
-from jobs.driver.runs import latest_run, read_json, write_json
+from jobs.driver.runs import read_json, write_json
 from jobs.driver.storage import absolute
 from udfs import files
 from udfs.errors import InputError
 from udfs.explain import FILTERS, RESULT_SCHEMA, Source, explain_photos
 from udfs.explanation import METHODS, Effort
+from udfs.extractor import Extractor
 from udfs.photos import PhotoLimits
 from udfs.randomised import STAGES
 
@@ -40,9 +41,7 @@ INDEX = "explanations.json"
 
 def main(job: Job) -> Outcome:
     settings, wanted = job.settings, job.settings.run.id
-    run = {"champion": lambda: require_champion(settings).run, "auto": lambda: latest_run(job)}.get(
-        wanted, lambda: wanted
-    )()
+    run = require_champion(settings).run if wanted in ("auto", "champion") else wanted
     folder = require_trained(settings, run)
     output = f"{folder}/report/explanations" if settings.explain.output == "auto" else absolute(settings.explain.output)
     named = named_photos(job, "explain.photos", settings.explain.photos, settings.explain.photos_limit)
@@ -59,16 +58,11 @@ def main(job: Job) -> Outcome:
         results = explain(job, folder, output, photos, effort, scratch).persist(StorageLevel.MEMORY_AND_DISK)
         found = [json.loads(row.explanation) for row in results.where("reason IS NULL").orderBy("place").collect()]
     refused = quarantine(job, refusals(settings.explain.photos, results))
-    metrics = {**summary(found), "left_out": named.left_out}
-    index = {
-        "run": run,
-        "made_from": made_from,
-        "metrics": metrics,
-        "filters": FILTERS if found else None,
-        "photos": found,
-    }
+    metrics = {**summary(found), "left_out": named.left_out, "output": output}
+    filters = FILTERS if found else None
+    index = {"run": run, "made_from": made_from, "metrics": metrics, "filters": filters, "photos": found}
     write_json(f"{output}/{INDEX}", index)
-    return Outcome(None, run, None, named.count, len(found), 0, refused, {**metrics, "output": output})
+    return Outcome(None, run, None, named.count, len(found), 0, refused, metrics)
 
 
 def describe(job: Job, run: str, folder: str, photos: DataFrame, effort: Effort) -> dict:
@@ -86,13 +80,8 @@ def describe(job: Job, run: str, folder: str, photos: DataFrame, effort: Effort)
 def explain(job: Job, folder: str, output: str, photos: DataFrame, effort: Effort, scratch: str) -> DataFrame:
     """The explanations (or refusals) of photos, with their places. One photo at a time is in a task's memory."""
     spark, settings = job.spark, job.settings
-    run, vocabulary = read_json(f"{folder}/run.json"), read_json(f"{folder}/vocabulary.json")
-    extractor, weights_file = resolve_extractor(settings.extractor, scratch)
-    if extractor.fingerprint != run["extractor"]:
-        raise InputError(
-            f"extractor: the configuration means {extractor.fingerprint}, but the run was trained on features of "
-            f"{run['extractor']}; give the configuration and weights of that run"
-        )
+    vocabulary = read_json(f"{folder}/vocabulary.json")
+    extractor, weights_file = extractor_of_run(job, folder, scratch)
     model = spark.sparkContext.broadcast(files.read_bytes(f"{folder}/model.keras"))
     source = Source(
         extractor, ship_weights(spark, weights_file), model, tuple(vocabulary["tokens"]), vocabulary["max_length"],
@@ -103,6 +92,18 @@ def explain(job: Job, folder: str, output: str, photos: DataFrame, effort: Effor
     rows = photos.withColumn("sanity", F.col("place") < settings.explain.sanity_photos)
     work = partial(explain_photos, source, effort, cores)
     return rows.repartitionByRange(slots, "place").mapInArrow(work, RESULT_SCHEMA)
+
+
+def extractor_of_run(job: Job, folder: str, scratch: str) -> tuple[Extractor, str | None]:
+    """The configured extractor and its weights file. Raises InputError where the run was trained with another."""
+    extractor, weights_file = resolve_extractor(job.settings.extractor, scratch)
+    trained_with = read_json(f"{folder}/run.json")["extractor"]
+    if extractor.fingerprint != trained_with:
+        raise InputError(
+            f"extractor.weights: the configuration means {extractor.fingerprint}, expected {trained_with}, whose features "
+            f"the run in {folder} was trained on; give the configuration and weights of that run"
+        )
+    return extractor, weights_file
 
 
 def limits(job: Job) -> PhotoLimits:

@@ -22,7 +22,7 @@ HOSTILE = "<b>..%2F..\\ [a*] {1}?.jpg"
 @pytest.fixture(scope="module")
 def explained(parquet_pipeline, drawn, tmp_path_factory):
     """Two good photos and four bad ones, explained: the workspace, the folder, the outcome and the index."""
-    workspace, _ = parquet_pipeline
+    workspace, outcomes = parquet_pipeline
     folder = tmp_path_factory.mktemp("photos")
     first, second = sorted((drawn / "images").iterdir())[:2]
     (folder / "b").mkdir()
@@ -32,13 +32,8 @@ def explained(parquet_pipeline, drawn, tmp_path_factory):
     (folder / "c_text.jpg").write_text("no picture")
     (folder / "d_empty.jpg").touch()
     (folder / "e_large.jpg").write_bytes(first.read_bytes() + bytes(100_000))
-    arguments = [
-        *QUICK,
-        f"photos={folder}",
-        "explain.photos_limit=10",
-        "explain.sanity_photos=1",
-        "corpus.max_bytes=90000",
-    ]
+    chosen = [f"run.id={outcomes['train'].run}", f"photos={folder}", "corpus.max_bytes=90000"]
+    arguments = [*QUICK, *chosen, "explain.photos_limit=10", "explain.sanity_photos=1"]
     outcome = workspace.run("explain", *arguments)
     return workspace, folder, arguments, outcome
 
@@ -96,15 +91,16 @@ def test_again_there_is_nothing_to_do(explained):
     [
         ("photos=/nowhere/at.jpg", "explain.photos: /nowhere/at.jpg not found"),
         ("photos=/nowhere/list.txt", "explain.photos: /nowhere/list.txt cannot be read"),
-        ("extractor.weights=random:1", "extractor"),
+        ("extractor.weights=random:1", "extractor.weights: .* expected mobilenet_v2-"),
+        ("run.id=auto", "no run in .* has been promoted"),
         ("run.id=missing", "run.id: no trained model"),
         ("explain.occlusion_stride=0", "explain.occlusion_stride"),
     ],
 )
 def test_what_cannot_be_explained_is_named(explained, override, message):
-    workspace, folder, _, _ = explained
+    workspace, _, arguments, _ = explained
     with pytest.raises(InputError, match=message):
-        workspace.run("explain", *QUICK, f"photos={folder}", "corpus.max_bytes=90001", override)
+        workspace.run("explain", *arguments, "explain.seed=1", override)
 
 
 @pytest.mark.parametrize(
