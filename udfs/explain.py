@@ -134,7 +134,7 @@ def _rows(sight: Sight, maps: Maps, effort: Effort) -> list[Method]:
     }
     return [
         Method("Grad-CAM", remarks["grad_cam"], maps["grad_cam"]),
-        Method("SmoothGrad", remarks["smooth_grad"], maps["smooth_grad"], percentile=99),
+        Method("SmoothGrad", remarks["smooth_grad"], maps["smooth_grad"], percentile=99.5, blur=2),
         Method("Occlusion", remarks["occlusion"], maps["occlusion"], SIGNED),
     ]
 

@@ -7,7 +7,7 @@ import unicodedata
 from functools import lru_cache
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 PAPER, INK, FAINT = (255, 255, 255), (25, 25, 30), (110, 110, 118)
 # Colours at equal distances: for maps from 0 to 1 (matplotlib's inferno without its black end), and from -1 to 1.
@@ -38,6 +38,10 @@ def scaled(values: np.ndarray, percentile: float = 100) -> np.ndarray:
     """A map divided by its largest magnitude, or by a percentile that outliers do not move, and clipped to -1 and 1."""
     top = np.percentile(np.abs(values), percentile) or np.abs(values).max()
     return np.clip(values / top, -1, 1) if top > 0 else np.zeros_like(values)
+
+
+def blurred(values: np.ndarray, radius: float) -> np.ndarray:
+    return np.asarray(Image.fromarray(values.astype("float32")).filter(ImageFilter.GaussianBlur(radius)))
 
 
 def write(

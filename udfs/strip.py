@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from udfs.overlays import FAINT, HEAT, PAPER, SIGNED, fitting, legend, overlay, scaled, shown, write
+from udfs.overlays import FAINT, HEAT, INK, PAPER, SIGNED, blurred, fitting, legend, overlay, scaled, shown, write
 
 TILE, GAP, HEAD, MARGIN = 168, 8, 66, 16  # pixels
 COLUMNS = 8  # words side by side; longer captions go on below
 EARLIER = 6  # earlier words shown of a word: those of the largest effect
 BAR = 19
+TELLING = 1.0  # nats from the photo, from which on a word's maps are worth a look
 RED, BLUE = SIGNED[-1], SIGNED[0]
 
 
@@ -20,7 +21,8 @@ RED, BLUE = SIGNED[-1], SIGNED[0]
 class Method:
     """A row: its name and remark, and its maps (words, height, width), drawn with HEAT or SIGNED colours.
 
-    Each map has a scale of its own, up to the percentile of its magnitudes.
+    Each map has a scale of its own, up to the percentile of its magnitudes; `blur` is the radius, in pixels, by which a map
+    of single pixels is blurred so that it can be seen.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Method:
     maps: np.ndarray
     colours: tuple = HEAT
     percentile: float = 100
+    blur: float = 0
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,8 @@ class Word:
 
 def draw_strip(photo: np.ndarray, name: str, words: list[Word], methods: list[Method]) -> Image.Image:
     """photo: (height, width, 3) from 0 to 255, as the network saw it; the maps are drawn on just that."""
-    columns = min(COLUMNS, len(words))
-    bands = [range(first, min(first + COLUMNS, len(words))) for first in range(0, len(words), COLUMNS)]
+    columns = -(-len(words) // -(-len(words) // COLUMNS))  # no band much shorter than the others
+    bands = [range(first, min(first + columns, len(words))) for first in range(0, len(words), columns)]
     band_height = HEAD + (TILE + GAP) * len(methods) + EARLIER * BAR + 3 * GAP
     width = 2 * MARGIN + max(columns + 1, 5) * (TILE + GAP) - GAP
     canvas = Image.new("RGB", (width, MARGIN + TILE + 2 * GAP + band_height * len(bands) + MARGIN), PAPER)
@@ -56,7 +59,7 @@ def draw_strip(photo: np.ndarray, name: str, words: list[Word], methods: list[Me
             _head(canvas, (left, top), words[number])
             place = top + HEAD
             for method in methods:
-                values = scaled(method.maps[number], method.percentile)
+                values = scaled(blurred(method.maps[number], method.blur), method.percentile)
                 picture = overlay(photo, values, method.colours)
                 canvas.paste(picture.resize((TILE, TILE), Image.LANCZOS), (left, place))
                 place += TILE + GAP
@@ -98,8 +101,9 @@ def _row_names(canvas: Image.Image, top: int, methods: list[Method]) -> None:
 
 def _head(canvas: Image.Image, place: tuple[int, int], word: Word) -> None:
     below = write(canvas, place, fitting(shown(word.text, 60), 24, TILE), 24)
-    figures = f"p {word.probability:.2f}    photo {word.photo_effect:+.1f}"
-    write(canvas, (place[0], below + 2), figures, 14, FAINT)
+    write(canvas, (place[0], below + 2), f"p {word.probability:.2f}", 14, FAINT)
+    effect = f"photo {word.photo_effect:+.1f}"
+    write(canvas, (place[0] + 58, below + 2), effect, 14, INK if word.photo_effect >= TELLING else FAINT)
 
 
 def _bars(canvas: Image.Image, place: tuple[int, int], earlier: list[tuple[str, float]], largest: float) -> None:
