@@ -54,7 +54,7 @@ def occlusion(
     """Occlusion (Zeiler and Fergus, 2014): how far each score falls when a square of `patch` pixels is hidden.
 
     scores: of pixels (n, height, width, 3) to (n, scores). fill: what hides, (3,) or like the photo. The square moves by
-    `stride` pixels. Returns: each pixel's mean over the squares that hid it; below 0 where hiding raised the score.
+    `stride` pixels. Returns: each pixel's mean over the squares that hid it, 0 where none did; below 0 where hiding raised the score.
     """
     height, width, _ = photo.shape
     corners = [(row, column) for row in starts(height, patch, stride) for column in starts(width, patch, stride)]
@@ -66,7 +66,7 @@ def occlusion(
         place = slice(row, row + patch), slice(column, column + patch)
         total[(slice(None), *place)] += fall[:, None, None]
         count[place] += 1
-    return total / count
+    return total / np.maximum(count, 1)
 
 
 def starts(length: int, patch: int, stride: int) -> list[int]:

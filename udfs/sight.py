@@ -107,7 +107,7 @@ def last_maps(network: keras.Model) -> keras.Layer:
     That is VGG16's `block5_conv3`, MobileNetV2's `out_relu` or ResNet50's `conv5_block3_out`: the last convolution with its
     normalisation, activation and shortcut. Raises InputError where there is none.
     """
-    for layer in reversed(network.layers):
+    for layer in reversed(network.layers[1:]):
         shape = getattr(layer.output, "shape", ())
         if len(shape) == 4 and "Pooling" not in type(layer).__name__ and (shape[1] or 0) * (shape[2] or 0) > 1:
             return layer

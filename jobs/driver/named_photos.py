@@ -60,8 +60,10 @@ def _by_name(storage: Storage, key: str, named: str, limit: int) -> tuple[list[t
         names |= dict.fromkeys(_listed(storage, key, entry) if entry.endswith(".txt") else [entry])
     first = list(names)[:limit]
     for name in first:
-        if not storage.exists(absolute(name)):
-            raise InputError(f"{key}: {name} not found, expected a folder, a picture or a list *.txt; mend the path")
+        if not storage.exists(absolute(name)) or storage.is_folder(absolute(name)):
+            raise InputError(
+                f"{key}: {name} is no file, expected one folder, or pictures and lists *.txt; mend the path"
+            )
     return [(name, storage.qualified(absolute(name))) for name in first], len(names)
 
 

@@ -89,7 +89,7 @@ def test_again_there_is_nothing_to_do(explained):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("photos=/nowhere/at.jpg", "explain.photos: /nowhere/at.jpg not found"),
+        ("photos=/nowhere/at.jpg", "explain.photos: /nowhere/at.jpg is no file"),
         ("photos=/nowhere/list.txt", "explain.photos: /nowhere/list.txt cannot be read"),
         ("extractor.weights=random:1", "extractor.weights: .* expected mobilenet_v2-"),
         ("run.id=auto", "no run in .* has been promoted"),
