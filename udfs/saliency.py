@@ -54,7 +54,8 @@ def occlusion(
     """Occlusion (Zeiler and Fergus, 2014): how far each score falls when a square of `patch` pixels is hidden.
 
     scores: of pixels (n, height, width, 3) to (n, scores). fill: what hides, (3,) or like the photo. The square moves by
-    `stride` pixels. Returns: each pixel's mean over the squares that hid it, 0 where none did; below 0 where hiding raised the score.
+    `stride` pixels. Returns: each pixel's mean over the squares that hid it, below 0 where hiding raised the score, 0 where
+    no square came.
     """
     height, width, _ = photo.shape
     corners = [(row, column) for row in starts(height, patch, stride) for column in starts(width, patch, stride)]
