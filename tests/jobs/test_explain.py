@@ -1,12 +1,17 @@
-"""Explanations of a drawn corpus's model, through the real job: what is written, counted, refused, and not done twice."""
+"""Explanations of drawn photos through the real job: what is written, counted, refused, and not done twice."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
+from conftest import Workspace
 from PIL import Image
 
+from jobs.driver.extractors import resolve_extractor
+from jobs.driver.runs import run_folder
+from udfs.captioner import CaptionerShape, build_captioner
 from udfs.errors import InputError
 from udfs.explain import file_stem
 from udfs.explanation import METHODS
@@ -19,10 +24,36 @@ QUICK = [
 HOSTILE = "<b>..%2F..\\ [a*] {1}?.jpg"
 
 
+# The first layers of a network, which are quick to compile.
+CUT = ["extractor.name=mobilenet_v2", "extractor.weights=random:0", "extractor.layer=block_3_expand_relu"]
+WORDS = ["<pad>", "<start>", "<end>", "<unk>", "red", "<script>", "näht", "a", "dog"]
+MAX_LENGTH = 3
+
+
+def save_run(workspace: Workspace, name: str) -> None:
+    """A run as training leaves it, of a captioner with initial weights, made larger so that its captions differ."""
+    import keras
+
+    settings = workspace.job("explain").settings
+    extractor, _ = resolve_extractor(settings.extractor, "")
+    keras.utils.set_random_seed(1)
+    captioner = build_captioner(CaptionerShape(len(WORDS), 144, embedding_dim=8, lstm_units=8))
+    for variable in captioner.trainable_variables:
+        variable.assign(variable * 4)
+    captioner.get_layer("logits").bias.assign([-100.0 * (word == "<end>") for word in WORDS])
+    folder = Path(urlparse(run_folder(settings, name)).path)
+    folder.mkdir(parents=True)
+    captioner.save(folder / "model.keras")
+    record = {"extractor": extractor.fingerprint, "network": asdict(extractor)}
+    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "vocabulary.json").write_text(json.dumps({"tokens": WORDS, "max_length": MAX_LENGTH}))
+
+
 @pytest.fixture(scope="module")
-def explained(parquet_pipeline, drawn, tmp_path_factory):
-    """Two good photos and four bad ones, explained: the workspace, the folder, the outcome and the index."""
-    workspace, outcomes = parquet_pipeline
+def explained(spark, drawn, tmp_path_factory):
+    """Two good photos and four bad ones, explained: the workspace, the arguments and the outcome."""
+    workspace = Workspace(tmp_path_factory.mktemp("explain"), [*CUT, "extractor.pooling=avg", "storage.format=parquet"])
+    save_run(workspace, "small")
     folder = tmp_path_factory.mktemp("photos")
     first, second = sorted((drawn / "images").iterdir())[:2]
     (folder / "b").mkdir()
@@ -32,10 +63,9 @@ def explained(parquet_pipeline, drawn, tmp_path_factory):
     (folder / "c_text.jpg").write_text("no picture")
     (folder / "d_empty.jpg").touch()
     (folder / "e_large.jpg").write_bytes(first.read_bytes() + bytes(100_000))
-    chosen = [f"run.id={outcomes['train'].run}", f"photos={folder}", "corpus.max_bytes=90000"]
+    chosen = ["run.id=small", f"photos={folder}", "corpus.max_bytes=90000"]
     arguments = [*QUICK, *chosen, "explain.photos_limit=10", "explain.sanity_photos=1"]
-    outcome = workspace.run("explain", *arguments)
-    return workspace, folder, arguments, outcome
+    return workspace, arguments, workspace.run("explain", *arguments)
 
 
 def output_of(outcome) -> Path:
@@ -43,7 +73,7 @@ def output_of(outcome) -> Path:
 
 
 def test_every_photo_is_explained_or_refused(explained):
-    workspace, _, _, outcome = explained
+    workspace, _, outcome = explained
     assert (outcome.rows_in, outcome.written, outcome.quarantined) == (6, 2, 4)
     assert workspace.reasons("explain") == {
         "a_truncated.jpg": "truncated", "c_text.jpg": "not_an_image", "d_empty.jpg": "empty_file",
@@ -52,12 +82,13 @@ def test_every_photo_is_explained_or_refused(explained):
 
 
 def test_the_index_names_every_picture(explained):
-    outcome, output = explained[3], output_of(explained[3])
+    outcome, output = explained[2], output_of(explained[2])
     index = json.loads((output / "explanations.json").read_text())
     assert [photo["image"] for photo in index["photos"]] == [HOSTILE, "b/scene.jpg"]
     pictures = {index["filters"]}
     for photo in index["photos"]:
         assert photo["caption"].split() == [word["word"] for word in photo["words"]]
+        assert len(photo["words"]) == MAX_LENGTH
         for number, word in enumerate(photo["words"]):
             assert 0 < word["probability"] <= 1
             assert len(word["earlier_words"]) == number
@@ -73,14 +104,14 @@ def test_the_index_names_every_picture(explained):
 
 
 def test_the_first_photo_is_checked_with_randomised_weights(explained):
-    checked = explained[3].metrics["rank_correlation_with_randomised"]
+    checked = explained[2].metrics["rank_correlation_with_randomised"]
     assert set(checked) == {"captioner", "and_half_of_extractor", "everything"}
     for stage in checked.values():
         assert all(-1 <= stage[method] < 0.99 for method in METHODS)
 
 
 def test_again_there_is_nothing_to_do(explained):
-    workspace, _, arguments, outcome = explained
+    workspace, arguments, outcome = explained
     again = workspace.run("explain", *arguments)
     assert (again.rows_in, again.written, again.unchanged, again.quarantined) == (6, 0, 2, 4)
     assert again.metrics == outcome.metrics
@@ -98,7 +129,7 @@ def test_again_there_is_nothing_to_do(explained):
     ],
 )
 def test_what_cannot_be_explained_is_named(explained, override, message):
-    workspace, _, arguments, _ = explained
+    workspace, arguments, _ = explained
     with pytest.raises(InputError, match=message):
         workspace.run("explain", *arguments, "explain.seed=1", override)
 
