@@ -27,7 +27,7 @@ def load(path: str | None = None, overrides: list[str] = ()) -> Settings:
     Raises ConfigError for a missing or broken file, an unknown key, a wrong type or an impossible value.
     """
     config = OmegaConf.structured(Settings)
-    for key, value in _file_values(path) + [_override(text) for text in overrides]:
+    for key, value in _file_values(path) + [pair for text in overrides for pair in _override(text)]:
         _put(config, key, value)
     return OmegaConf.to_object(config)
 
@@ -67,15 +67,16 @@ def _flatten(tree: dict, prefix: str = ""):
             yield key, value
 
 
-def _override(text: str) -> tuple[str, Any]:
+def _override(text: str) -> list[tuple[str, Any]]:
     key, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"override {text!r}: found no '=', expected key=value, for example train.epochs=5")
     key = key.strip()
     try:
-        return SHORT.get(key, key), OmegaConf.from_dotlist([f"value={value}"])["value"]
+        found = OmegaConf.from_dotlist([f"value={value}"])["value"]
     except (YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"override {text!r}: not readable as YAML: {_one_line(error)}; quote the value") from error
+    return [(name, found) for name in SHORT.get(key, (key,))]
 
 
 def _put(config: DictConfig, key: str, value: Any) -> None:

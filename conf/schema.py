@@ -87,7 +87,8 @@ class Model:
 class Run:
     id: str = setting(
         "auto",
-        "run that the job works for; auto: training takes a fingerprint, others the latest run; champion: the promoted one",
+        "run that the job works for; auto: training takes a fingerprint, explain the champion, others the latest run; "
+        "champion: the promoted one",
     )
 
 
@@ -215,6 +216,28 @@ class Gate:
 
 
 @dataclass
+class Explain:
+    photos: str = setting(
+        "auto", "photos to explain: a folder, a picture or a .txt list of them; auto: the corpus's photos"
+    )
+    photos_limit: int = setting(4, "photos explained, in order of their names", low=1, high=1000)
+    output: str = setting("auto", "folder of the explanations; auto: report/explanations in the run's folder")
+    smooth_samples: int = setting(12, "noisy copies of the photo that SmoothGrad averages over", low=1, high=1000)
+    smooth_noise: float = setting(0.15, "their noise, as a share of the photo's range", low=0.0, high=1.0)
+    occlusion_patch: int = setting(32, "side of the square that occlusion hides, in the network's pixels", low=2)
+    occlusion_stride: int = setting(16, "pixels by which that square moves", low=1)
+    curve_steps: int = setting(8, "steps of the deletion and insertion curves", low=2, high=196)
+    random_orders: int = setting(5, "random orders that the curves are compared with", low=1, high=100)
+    sanity_photos: int = setting(
+        1, "photos explained with randomised weights too, which costs as much again thrice", low=0
+    )
+    batch_size: int = setting(
+        32, "changed copies of a photo in one forward pass; a backward pass takes an eighth", low=1
+    )
+    seed: int = setting(0, "seed of noise, random orders and randomised weights", low=0)
+
+
+@dataclass
 class Clean:
     keep_days: float = setting(30.0, "days that checkpoints, table versions and leftovers are kept", low=0.0)
     apply: bool = setting(False, "delete; otherwise only count what would be deleted")
@@ -237,11 +260,12 @@ class Settings:
     caption: Caption = section(Caption)
     compare: Compare = section(Compare)
     gate: Gate = section(Gate)
+    explain: Explain = section(Explain)
     clean: Clean = section(Clean)
 
 
-# What may be typed for a key on the command line.
-SHORT = {"run": "run.id", "runs": "compare.runs", "photos": "caption.photos"}
+# What may be typed for keys on the command line; one that several jobs have sets it for all of them.
+SHORT = {"run": ("run.id",), "runs": ("compare.runs",), "photos": ("caption.photos", "explain.photos")}
 
 
 def fields_by_key() -> dict[str, dataclasses.Field]:

@@ -37,7 +37,9 @@ class Storage:
         return self._call(lambda system, where: system.exists(where), path)
 
     def is_folder(self, path: str) -> bool:
-        return self._call(lambda system, where: system.getFileStatus(where).isDirectory(), path)
+        return self._call(
+            lambda system, where: system.exists(where) and system.getFileStatus(where).isDirectory(), path
+        )
 
     def rename(self, path: str, new: str) -> None:
         """Renames a file or folder to a name that is not taken."""

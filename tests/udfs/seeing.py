@@ -1,0 +1,41 @@
+"""A captioner whose reasons are known: one word is said where the photo is red, another where it is blue."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from udfs.sight import Sight, join
+
+SIDE, VOCABULARY = 56, 8
+RED_WORD, BLUE_WORD = 5, 6
+CAPTION = np.array([RED_WORD, BLUE_WORD], "int32")
+RED, BLUE = (slice(6, 18), slice(34, 46)), (slice(36, 48), slice(8, 20))  # rows and columns of the two squares
+
+
+def planted_photo() -> np.ndarray:
+    photo = np.random.default_rng(3).uniform(80, 120, (SIDE, SIDE, 3)).astype("float32")
+    photo[RED], photo[BLUE] = (250, 20, 20), (20, 20, 250)
+    return photo
+
+
+def planted_sight() -> Sight:
+    """Two convolution channels that see red and blue alone, averaged over positions, each raising its word's logit."""
+    import keras
+    from keras import layers
+
+    pixels = keras.Input((SIDE, SIDE, 3))
+    maps = layers.Conv2D(2, 3, padding="same", activation="relu", name="colours")(pixels)
+    network = keras.Model(pixels, layers.GlobalAveragePooling2D()(maps))
+    kernel = np.zeros((3, 3, 3, 2), "float32")
+    kernel[..., 0], kernel[..., 1] = np.array([1, -0.5, -0.5]) / 9, np.array([-0.5, -0.5, 1]) / 9
+    network.get_layer("colours").set_weights([kernel, np.array([-0.25, -0.25], "float32")])
+
+    tokens, photo = keras.Input((None,), dtype="int32", name="tokens"), keras.Input((2,), name="photo")
+    words = layers.Embedding(VOCABULARY, VOCABULARY, name="words")(tokens)
+    seen = layers.Reshape((1, VOCABULARY))(layers.Dense(VOCABULARY, use_bias=False, name="seen")(photo))
+    captioner = keras.Model([tokens, photo], layers.Add()([words, seen]))
+    weights = np.zeros((2, VOCABULARY), "float32")
+    weights[0, RED_WORD] = weights[1, BLUE_WORD] = 80
+    captioner.get_layer("seen").set_weights([weights])
+    captioner.get_layer("words").set_weights([np.zeros((VOCABULARY, VOCABULARY), "float32")])
+    return join(network, lambda photos: photos / 255, captioner)

@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+from seeing import BLUE, CAPTION, RED, SIDE, planted_photo, planted_sight
+from test_saliency import EFFORT
+
+from udfs.earlier_words import leave_one_out
+from udfs.explanation import CURVES, METHODS, faithfulness, saliency_maps, sanity, word_figures
+from udfs.faithfulness import CELLS, area, cell_order, curves, mean_colour, random_orders, rank_correlation
+from udfs.randomised import randomised
+from udfs.text import PADDING, START
+
+
+@pytest.fixture(scope="module")
+def sight():
+    return planted_sight()
+
+
+@pytest.fixture(scope="module")
+def maps(sight):
+    return saliency_maps(sight, planted_photo(), CAPTION, EFFORT)
+
+
+def test_every_method_beats_random_orders(sight, maps):
+    areas = faithfulness(sight, planted_photo(), CAPTION, maps, EFFORT)
+    for method in METHODS:
+        assert (areas[method]["insertion"] > areas["random"]["insertion"] + 0.05).all(), method
+        assert (areas[method]["deletion"] < areas["random"]["deletion"] - 0.05).all(), method
+
+
+def test_the_wrong_place_loses_to_random_orders(sight, maps):
+    wrong = {method: maps[method][::-1] for method in METHODS}  # the red word judged by the blue word's map
+    areas = faithfulness(sight, planted_photo(), CAPTION, {m: -np.abs(maps[m]) for m in METHODS}, EFFORT)
+    swapped = faithfulness(sight, planted_photo(), CAPTION, wrong, EFFORT)
+    for method in METHODS:
+        assert (areas[method]["insertion"] < areas["random"]["insertion"]).all(), method
+        own = faithfulness(sight, planted_photo(), CAPTION, maps, EFFORT)[method]["insertion"]
+        assert (swapped[method]["insertion"] < own).all(), method
+
+
+def test_curves_begin_and_end_with_whole_photos():
+    photo, order = planted_photo(), np.arange(CELLS * CELLS)
+    found = curves(lambda photos: photos.mean(axis=(1, 2, 3))[:, None], photo, [order, order[::-1]], 4)
+    assert {name: curve.shape for name, curve in found.items()} == dict.fromkeys(CURVES, (2, 5, 1))
+    np.testing.assert_allclose(found["deletion"][:, 0, 0], photo.mean(), rtol=1e-5)
+    np.testing.assert_allclose(found["deletion"][:, -1, 0], mean_colour(photo).mean(), rtol=1e-5)
+    np.testing.assert_allclose(found["insertion"][:, -1, 0], photo.mean(), rtol=1e-5)
+
+
+def test_deletion_hides_the_share_that_a_step_says():
+    photo = np.full((SIDE, SIDE, 3), 10, "float32")
+    photo[0, 0] = 200
+    untouched = curves(lambda photos: (photos[..., 0] == 10).mean(axis=(1, 2))[:, None], photo, random_orders(1, 0), 4)
+    assert untouched["deletion"][0, :, 0] == pytest.approx([1, 0.75, 0.5, 0.25, 0], abs=0.01)
+    assert area(untouched["deletion"])[0, 0] == pytest.approx(0.5, abs=0.01)
+
+
+def test_cells_are_ordered_by_their_mean_saliency():
+    saliency = np.zeros((CELLS * 3 + 1, CELLS * 2), "float32")  # sides that cells do not divide evenly
+    saliency[-1, -1] = 5
+    saliency[:2, :1] = 0.1
+    order = cell_order(saliency)
+    assert order[:2].tolist() == [CELLS * CELLS - 1, 0]
+    assert sorted(order) == list(range(CELLS * CELLS))
+
+
+def test_rank_correlation():
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(20, 30))
+    assert rank_correlation(values, np.exp(values)) == pytest.approx(1)
+    assert rank_correlation(values, -values) == pytest.approx(-1)
+    assert abs(rank_correlation(values, rng.normal(size=(20, 30)))) < 0.15
+    assert rank_correlation(values, np.zeros((20, 30))) == 0
+    assert rank_correlation(np.array([1, 2, 2, 3]), np.array([1, 3, 2, 4])) == pytest.approx(0.9486833)
+
+
+def test_randomising_changes_the_maps_and_is_undone(sight, maps):
+    before = [weights.copy() for weights in (*sight.network.get_weights(), *sight.captioner.get_weights())]
+    with randomised(sight, 0.0):
+        changed = [*sight.network.get_weights(), *sight.captioner.get_weights()]
+    same = [np.array_equal(one, other) for one, other in zip(before, changed, strict=True)]
+    assert same == [True, True, False, False]  # the captioner's alone
+    found = {method: [] for method in METHODS}
+    for seed in range(4):  # a random captioner may prefer the same square by chance
+        checks = sanity(sight, planted_photo(), CAPTION, maps, type(EFFORT)(**{**vars(EFFORT), "seed": seed}))
+        for method in METHODS:
+            found[method].append(checks["everything"][method])
+    for method in METHODS:
+        assert np.mean(found[method]) < 0.7, method
+    after = [*sight.network.get_weights(), *sight.captioner.get_weights()]
+    assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+def test_weights_come_back_after_an_error(sight):
+    before = sight.captioner.get_weights()
+    with pytest.raises(KeyboardInterrupt), randomised(sight, 1.0):
+        raise KeyboardInterrupt
+    assert all(np.array_equal(one, other) for one, other in zip(before, sight.captioner.get_weights(), strict=True))
+
+
+def test_the_photos_effect_is_what_its_squares_add(sight):
+    probabilities, effects, _ = word_figures(sight, planted_photo(), CAPTION)
+    assert (effects > 1).all()
+    hidden = planted_photo()
+    hidden[RED] = hidden[BLUE] = mean_colour(hidden)
+    assert (word_figures(sight, hidden, CAPTION)[0] < probabilities - 0.1).all()
+
+
+def test_leaving_out_the_word_that_matters():
+    """A speaker to whom 5 makes 9 likelier by two nats, and 6 by less the further back it is."""
+
+    def speak(tokens, feature):
+        scores = np.zeros((*tokens.shape, 12), "float32")
+        for row, sentence in enumerate(tokens):
+            for step in range(len(sentence)):
+                read = [token for token in sentence[: step + 1] if token != PADDING]
+                assert read[0] == START
+                scores[row, step, 9] = 2 * (5 in read) - (len(read) - read.index(6) if 6 in read else 0)
+        return scores
+
+    effects = leave_one_out(speak, [5, 7, 6, 9], np.zeros(3, "float32"))
+    assert effects.shape == (4, 4)
+    assert effects[3].tolist() == [2, 0, -1, 0]
+    assert effects[:3].tolist() == [[0] * 4] * 3  # words other than 9 depend on nothing
+    assert leave_one_out(speak, [9], np.zeros(3, "float32")).tolist() == [[0]]
