@@ -6,6 +6,7 @@ Three layouts are known: Flickr8k's own (`*.token.txt` with `image.jpg#0<TAB>cap
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -23,6 +24,10 @@ CAPTION_FILES = (r".*\.token\.txt$", r"captions.*\.(txt|csv)$|.*\.csv$", r"capti
 SPLIT_NAMES = {"val": "dev", "valid": "dev", "validation": "dev", "eval": "test"}
 
 
+class NoCaptions(InputError):
+    """A corpus of photos alone."""
+
+
 @dataclass(frozen=True)
 class Corpus:
     """Paths of a corpus: the photos' folder, the caption files, and {split: list file}."""
@@ -30,6 +35,13 @@ class Corpus:
     photos: str
     captions: list[str]
     split_lists: dict[str, str]
+
+
+def at_root(settings: Settings, root: str) -> Settings:
+    """The settings for another corpus, whose photos and captions are looked for."""
+    other = copy.deepcopy(settings)
+    other.corpus.root, other.corpus.photos, other.corpus.captions = root, "auto", "auto"
+    return other
 
 
 def find_photos(spark: SparkSession, settings: Settings) -> str:
@@ -74,7 +86,7 @@ def find_corpus(spark: SparkSession, settings: Settings) -> Corpus:
         ]
         captions = _caption_files(storage, places)
     if not captions:
-        raise InputError(
+        raise NoCaptions(
             f"corpus.captions: found no caption file in {root}, expected *.token.txt, captions.txt, *.csv or "
             "captions*.json; set corpus.captions"
         )
