@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
-from seeing import BLUE, CAPTION, RED, SIDE, planted_photo, planted_sight
+from seeing import BLUE, CAPTION, RED, SIDE, VOCABULARY, planted_photo, planted_sight
 from test_saliency import EFFORT
 
+from udfs.captioner import CaptionerShape, build_captioner
 from udfs.earlier_words import leave_one_out
 from udfs.explanation import CURVES, METHODS, faithfulness, saliency_maps, sanity, word_figures
 from udfs.faithfulness import CELLS, area, cell_order, curves, mean_colour, random_orders, rank_correlation
 from udfs.randomised import randomised
+from udfs.sight import join
 from udfs.text import PADDING, START
 
 
@@ -88,6 +90,16 @@ def test_randomising_changes_the_maps_and_is_undone(sight, maps):
         assert np.mean(found[method]) < 0.7, method
     after = [*sight.network.get_weights(), *sight.captioner.get_weights()]
     assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+def test_a_tied_captioner_can_be_randomised(sight):
+    tied = build_captioner(CaptionerShape(VOCABULARY, 2, embedding_dim=4, lstm_units=4, tie_embeddings=True))
+    joined, before = join(sight.network, lambda photos: photos / 255, tied), tied.get_weights()
+    with randomised(joined, 0.0):
+        assert not any(
+            np.array_equal(one, other) for one, other in zip(before, tied.get_weights(), strict=True) if one.ndim == 2
+        )
+    assert all(np.array_equal(one, other) for one, other in zip(before, tied.get_weights(), strict=True))
 
 
 def test_weights_come_back_after_an_error(sight):
