@@ -215,6 +215,18 @@ class Gate:
 
 
 @dataclass
+class External:
+    root: str = setting("none", "second corpus, laid out like corpus.root, for validate_externally; none: evaluate.split")
+    bins: int = setting(4, "equal groups of photos by distance to the training photos, and by caption length", low=2, high=20)
+    min_photos: int = setting(20, "an object named in fewer evaluated photos is not scored by itself", low=2)
+    same_bits: int = setting(
+        8, "photos whose 64-bit perceptual hashes differ in so many bits or fewer count as the same", low=0, high=24
+    )
+    words: int = setting(15, "over- and under-represented words that are listed", low=1, high=1000)
+    seed: int = setting(0, "seed of the random halves of the training photos", low=0)
+
+
+@dataclass
 class Clean:
     keep_days: float = setting(30.0, "days that checkpoints, table versions and leftovers are kept", low=0.0)
     apply: bool = setting(False, "delete; otherwise only count what would be deleted")
@@ -237,6 +249,7 @@ class Settings:
     caption: Caption = section(Caption)
     compare: Compare = section(Compare)
     gate: Gate = section(Gate)
+    external: External = section(External)
     clean: Clean = section(Clean)
 
 

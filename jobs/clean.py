@@ -14,7 +14,10 @@ from jobs.driver.old_files import delete_tree, newest, walk
 from jobs.driver.runs import read_json, runs_root
 from udfs import files
 
-TABLES = ("captions", "vocabulary", "tokens", "features", "quarantine", "examples", "predictions", "runs")
+TABLES = (
+    "captions", "vocabulary", "tokens", "features", "quarantine", "examples", "predictions", "runs", "photo_hashes",
+    "external_features", "external_photo_hashes",
+)  # fmt: skip
 DAY = 24 * 60 * 60
 
 

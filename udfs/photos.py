@@ -43,17 +43,35 @@ def decode_photo(content: bytes, side: int | tuple[int, int], limits: PhotoLimit
     Returns: uint8 array of shape (height, width, 3), RGB. EXIF orientation is applied.
     Raises: PhotoRefused.
     """
+    pixels = open_photo(content, limits)
+    height, width = (side, side) if isinstance(side, int) else side
+    if pixels.size != (width, height):
+        pixels = pixels.resize((width, height), Image.Resampling.NEAREST)
+    return np.asarray(pixels)
+
+
+def open_photo(content: bytes, limits: PhotoLimits = PhotoLimits(), near: int | None = None) -> Image.Image:
+    """The picture in a file, RGB, upright as its EXIF orientation says.
+
+    near: pixels a side that are enough; a JPEG is then decoded at the smallest of its scales that has them. Raises PhotoRefused.
+    """
     if not content:
         raise PhotoRefused("empty_file", "the file has no bytes")
     with _open(content) as picture:
         _require_usable(picture, limits)
+        if near is not None:
+            picture.draft(None, (near, near))
         pixels = _load(picture)
-    height, width = (side, side) if isinstance(side, int) else side
-    pixels = ImageOps.exif_transpose(pixels)
-    pixels = _eight_bit(pixels).convert("RGB")
-    if pixels.size != (width, height):
-        pixels = pixels.resize((width, height), Image.Resampling.NEAREST)
-    return np.asarray(pixels)
+    return _eight_bit(ImageOps.exif_transpose(pixels)).convert("RGB")
+
+
+def thumbnail(content: bytes, limits: PhotoLimits, side: int) -> bytes:
+    """A small JPEG of a picture file whose longer side has at most `side` pixels, without its metadata. Raises PhotoRefused."""
+    picture = open_photo(content, limits, side)
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    small = io.BytesIO()
+    picture.save(small, "JPEG", quality=78, optimize=True)
+    return small.getvalue()
 
 
 def _open(content: bytes) -> Image.Image:

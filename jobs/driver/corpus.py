@@ -6,6 +6,7 @@ Three layouts are known: Flickr8k's own (`*.token.txt` with `image.jpg#0<TAB>cap
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -30,6 +31,13 @@ class Corpus:
     photos: str
     captions: list[str]
     split_lists: dict[str, str]
+
+
+def at_root(settings: Settings, root: str) -> Settings:
+    """The settings for another corpus, whose photos and captions are looked for."""
+    other = copy.deepcopy(settings)
+    other.corpus.root, other.corpus.photos, other.corpus.captions = root, "auto", "auto"
+    return other
 
 
 def find_photos(spark: SparkSession, settings: Settings) -> str:

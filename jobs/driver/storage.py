@@ -61,10 +61,15 @@ class Storage:
         return self._call(lambda system, where: system.getFileStatus(where).getModificationTime(), path) / 1000
 
     def read_text(self, path: str) -> str:
+        return self.read_bytes(path).decode()
+
+    def read_bytes(self, path: str, most: int = 2**31 - 1) -> bytes:
+        """A file's content, but no more than its first `most` bytes."""
+
         def read(system, where):
             stream = system.open(where)
             try:
-                return bytes(stream.readAllBytes()).decode()
+                return bytes(stream.readNBytes(most))
             finally:
                 stream.close()
 

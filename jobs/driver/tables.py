@@ -13,6 +13,7 @@ Both kinds of table offer the same operations:
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 
@@ -33,7 +34,7 @@ class Warehouse:
     """
 
     def __init__(self, spark: SparkSession, location: str, table_format: str):
-        self.spark, self.format = spark, table_format
+        self.spark, self.format, self.prefix = spark, table_format, ""
         self.in_catalog = bool(CATALOG_SCHEMA.fullmatch(location))
         self.location = location if self.in_catalog else absolute(location).rstrip("/")
         if self.in_catalog and table_format != "delta":
@@ -44,7 +45,14 @@ class Warehouse:
         if not self.in_catalog:
             self._require_writable()
 
+    def prefixed(self, prefix: str) -> Warehouse:
+        """The same warehouse, in which every table's name is taken to begin with a prefix."""
+        other = copy.copy(self)
+        other.prefix = self.prefix + prefix
+        return other
+
     def table(self, name: str) -> DeltaStore | ParquetStore:
+        name = self.prefix + name
         if self.format == "parquet":
             return ParquetStore(self.spark, f"{self.location}/{name}")
         return DeltaStore(self.spark, f"{self.location}.{name}" if self.in_catalog else f"{self.location}/{name}")

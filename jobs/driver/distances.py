@@ -1,0 +1,115 @@
+"""How far photos are from the training photos in the space of their features, against training photos held out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from udfs.neighbours import SCHEMA, feature_rows, nearest_in_batches, unit_rows
+from udfs.populations import frechet_against_control
+
+QUERY_BYTES = 128 * 2**20  # of the features that are compared with the training photos at a time
+FRECHET_ROWS = 1000  # photos of a side in one Fréchet distance; its cost grows with the cube
+FRECHET_BYTES = 256 * 2**20  # of features from which those photos are drawn
+DRAWS = 10
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+BATCH = 256  # training photos in an Arrow batch
+
+
+@dataclass(frozen=True)
+class Distances:
+    """photos: image_id, distance to the nearest training photo, and that one (`neighbour`); summary: for the report."""
+
+    photos: pd.DataFrame
+    summary: dict
+
+
+def measure_distances(training: DataFrame, other: DataFrame, seed: int) -> Distances:
+    """Compares two tables of image_id and feature, the second with the first and the first with itself."""
+    counts = {"training": training.count(), "other": other.count()}
+    width = other.select(F.size("feature").alias("n")).first().n
+    held_out = _some(training, min(counts["other"], counts["training"] // 2), seed)
+    marked = training.join(F.broadcast(held_out.withColumn("held_out", F.lit(True))), "image_id", "left")
+    marked = marked.withColumn("held_out", F.coalesce("held_out", F.lit(False))).persist()
+    queries = other.select("image_id", "feature", F.lit(False).alias("held_out")).unionByName(marked.where("held_out"))
+    found = _nearest(queries, marked, counts["other"] * 2, width)
+    # Both sides look for neighbours among the training photos that were not held out, so that neither has more to choose from.
+    fair = found[~found.among_held_out]
+    own, control = (fair.loc[fair.held_out == side, "distance"].to_numpy() for side in (False, True))
+    photos = found[~found.held_out].sort_values(["distance", "neighbour"]).drop_duplicates("image_id")
+    summary = {"neighbours": _neighbours(own, control), "frechet": _frechet(training, other, counts, width, seed)}
+    return Distances(photos[["image_id", "distance", "neighbour"]].reset_index(drop=True), summary)
+
+
+def _some(rows: DataFrame, count: int, seed: int) -> DataFrame:
+    """image_id of `count` rows in the order of a hash."""
+    order = F.xxhash64(F.lit(seed), "image_id")
+    return rows.select("image_id").orderBy(order, "image_id").limit(count)
+
+
+def _nearest(queries: DataFrame, training: DataFrame, count: int, width: int) -> pd.DataFrame:
+    """image_id, held_out, among_held_out, distance, neighbour: nearest of each query among both parts of the training."""
+    spark = training.sparkSession
+    before = spark.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch")
+    spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", BATCH)
+    blocks = max(1, math.ceil(count * width * 4 / QUERY_BYTES))
+    parts = []
+    try:
+        for block in range(blocks):
+            mine = queries.where(F.pmod(F.xxhash64("image_id"), F.lit(blocks)) == block).toArrow()
+            if mine.num_rows:
+                parts.append(_nearest_of_block(mine, training))
+    finally:
+        spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", before)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _nearest_of_block(queries, training: DataFrame) -> pd.DataFrame:
+    matrix = training.sparkSession.sparkContext.broadcast(unit_rows(feature_rows(queries.column("feature"))))
+    try:
+        rows = training.select("image_id", "feature", "held_out").mapInArrow(partial(nearest_in_batches, matrix), SCHEMA)
+        best = F.min(F.struct("distance", "neighbour")).alias("best")
+        found = rows.groupBy("query", F.col("held_out").alias("among_held_out")).agg(best)
+        found = found.select("query", "among_held_out", "best.*").toPandas()
+    finally:
+        matrix.destroy()
+    names = queries.select(["image_id", "held_out"]).to_pandas()
+    found = found.join(names, on="query")
+    # A training photo that was held out is its own neighbour among those.
+    return found[~(found.held_out & found.among_held_out)].drop(columns="query")
+
+
+def _neighbours(own: np.ndarray, control: np.ndarray) -> dict:
+    far = float(np.quantile(control, 0.95)) if len(control) else math.nan
+    return {
+        "measure": "cosine distance to the nearest training photo",
+        "evaluation": {str(q): round(float(np.quantile(own, q)), 5) for q in QUANTILES},
+        "control": {str(q): round(float(np.quantile(control, q)), 5) for q in QUANTILES} if len(control) else {},
+        "control_photos": len(control),
+        "share_farther_than_95_percent_of_control": round(float((own > far).mean()), 4) if len(control) else None,
+    }
+
+
+def _frechet(training: DataFrame, other: DataFrame, counts: dict, width: int, seed: int) -> dict | None:
+    most = max(4, FRECHET_BYTES // (4 * width))
+    rows = min(FRECHET_ROWS, most // 2)
+    sizes = {"training": min(counts["training"], most), "other": min(counts["other"], rows)}
+    if sizes["training"] < 4 or sizes["other"] < 2:
+        return None
+    train, own = (
+        feature_rows(side.join(F.broadcast(_some(side, size, seed + 1)), "image_id").select("feature").toArrow()["feature"])
+        for side, size in ((training, sizes["training"]), (other, sizes["other"]))
+    )
+    size, found, control = frechet_against_control(train, own, DRAWS, seed)
+    return {
+        "photos_a_side": size,
+        "draws": DRAWS,
+        "evaluation": {"mean": float(found.mean()), "low": float(found.min()), "high": float(found.max())},
+        "control": {"mean": float(control.mean()), "low": float(control.min()), "high": float(control.max())},
+    }

@@ -1,0 +1,38 @@
+"""The captions that a page shows: the best, those in the middle, and the worst."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from udfs.bleu import ORDERS
+
+SHOWN = 6  # of each kind
+
+
+def caption_score() -> Column:
+    """BLEU-4 of one caption with 1 added to the counts of n > 1, as single captions need it (Lin and Och, 2004)."""
+    added = [0.0 if order == 1 else 1.0 for order in ORDERS]
+    logs = [
+        F.log((F.col("matches")[place] + more) / F.greatest(F.col("totals")[place] + more, F.lit(1.0)))
+        for place, more in enumerate(added)
+    ]
+    brevity = F.least(F.lit(1.0), F.exp(1 - F.col("reference_length") / F.col("hypothesis_length")))
+    score = brevity * F.exp(sum(logs[1:], logs[0]) / len(ORDERS))
+    return F.when((F.col("hypothesis_length") > 0) & (F.col("matches")[0] > 0), score).otherwise(0.0)
+
+
+def telling_captions(predictions: DataFrame) -> dict[str, list[dict]]:
+    """{"best", "median", "worst"}: rows of image_id, hypothesis, references and score; no caption is shown twice a kind."""
+    scores = predictions.select("image_id", "hypothesis", caption_score().alias("score")).toPandas()
+    scores = scores.sort_values(["score", "image_id"], ascending=[False, True]).reset_index(drop=True)
+    middle = (scores.index - len(scores) / 2).to_series().abs().argsort(kind="stable")
+    orders = {"best": scores, "median": scores.iloc[middle], "worst": scores[::-1]}
+    kinds = {kind: rows.drop_duplicates("hypothesis").head(SHOWN) for kind, rows in orders.items()}
+    wanted = sorted({name for rows in kinds.values() for name in rows.image_id})
+    found = predictions.where(F.col("image_id").isin(wanted)).select("image_id", "references").collect()
+    references = {row.image_id: list(row.references) for row in found}
+    return {
+        kind: [{**row, "references": references[row["image_id"]]} for row in rows.to_dict("records")]
+        for kind, rows in kinds.items()
+    }
