@@ -216,8 +216,12 @@ class Gate:
 
 @dataclass
 class External:
-    root: str = setting("none", "second corpus, laid out like corpus.root, for validate_externally; none: evaluate.split")
-    bins: int = setting(4, "equal groups of photos by distance to the training photos, and by caption length", low=2, high=20)
+    root: str = setting(
+        "none", "second corpus, laid out like corpus.root, for validate_externally; none: evaluate.split"
+    )
+    bins: int = setting(
+        4, "equal groups of photos by distance to the training photos, and by caption length", low=2, high=20
+    )
     min_photos: int = setting(20, "an object named in fewer evaluated photos is not scored by itself", low=2)
     same_bits: int = setting(
         8, "photos whose 64-bit perceptual hashes differ in so many bits or fewer count as the same", low=0, high=24

@@ -1,6 +1,6 @@
 """Captions a split with a trained model and scores it with BLEU-1..4 and CIDEr-D, beside what others earn on its photos.
 
-Writes the captions with their n-gram counts to the table `predictions`.
+Writes the captions with their n-gram counts to the table `predictions`, and the run's page, `report/index.html`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from jobs.driver.baselines import normalised, with_counts
 from jobs.driver.champion import require_champion, require_trained
 from jobs.driver.job import Job, Outcome, run_job
 from jobs.driver.lines import pinned
+from jobs.driver.page import page_uri, write_page
 from jobs.driver.quarantine import quarantine
 from jobs.driver.runs import latest_run, read_json, write_json
 from jobs.driver.scores import score_captions
@@ -75,7 +76,9 @@ def evaluate_run(job: Job, run_id: str) -> Outcome:
         {}, where=f"run_id = '{run_id}' AND split = '{split}'", partition_by=["run_id", "split"],
     )  # fmt: skip
     kept = {"made_from": made_from, "version": version, "photos": photos, "scored": written, "quarantined": refused}
+    metrics["report"] = page_uri(folder)
     write_json(f"{folder}/evaluate-{split}.json", {**kept, "metrics": metrics})
+    write_page(job, run_id, split)
     return Outcome("predictions", run_id, version, photos, written, 0, refused, metrics, versions)
 
 

@@ -28,7 +28,10 @@ class Browser:
         # Chromium reads commands from descriptor 3 and writes answers to 4.
         wired = f"exec {CHROMIUM} {' '.join(flags)} 3<&{theirs_in} 4>&{theirs_out}"
         self._process = subprocess.Popen(
-            ["bash", "-c", wired], pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ["bash", "-c", wired],
+            pass_fds=(theirs_in, theirs_out),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         os.close(theirs_in)
         os.close(theirs_out)
@@ -53,7 +56,9 @@ class Browser:
 
     def open(self, uri: str, width: int, height: int = 800, dark: bool = False) -> None:
         """Loads a page on a screen of that size, and waits until it has finished."""
-        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500)
+        self.send(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
+        )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
         self.send("Page.navigate", url=uri)

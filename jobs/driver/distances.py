@@ -73,7 +73,9 @@ def _nearest(queries: DataFrame, training: DataFrame, count: int, width: int) ->
 def _nearest_of_block(queries, training: DataFrame) -> pd.DataFrame:
     matrix = training.sparkSession.sparkContext.broadcast(unit_rows(feature_rows(queries.column("feature"))))
     try:
-        rows = training.select("image_id", "feature", "held_out").mapInArrow(partial(nearest_in_batches, matrix), SCHEMA)
+        rows = training.select("image_id", "feature", "held_out").mapInArrow(
+            partial(nearest_in_batches, matrix), SCHEMA
+        )
         best = F.min(F.struct("distance", "neighbour")).alias("best")
         found = rows.groupBy("query", F.col("held_out").alias("among_held_out")).agg(best)
         found = found.select("query", "among_held_out", "best.*").toPandas()
@@ -103,7 +105,9 @@ def _frechet(training: DataFrame, other: DataFrame, counts: dict, width: int, se
     if sizes["training"] < 4 or sizes["other"] < 2:
         return None
     train, own = (
-        feature_rows(side.join(F.broadcast(_some(side, size, seed + 1)), "image_id").select("feature").toArrow()["feature"])
+        feature_rows(
+            side.join(F.broadcast(_some(side, size, seed + 1)), "image_id").select("feature").toArrow()["feature"]
+        )
         for side, size in ((training, sizes["training"]), (other, sizes["other"]))
     )
     size, found, control = frechet_against_control(train, own, DRAWS, seed)

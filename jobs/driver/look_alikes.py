@@ -33,12 +33,19 @@ def photo_hashes(job: Job, folder: str, features: DataFrame) -> DataFrame:
         corpus = job.settings.corpus
         limits = PhotoLimits(corpus.max_pixels, corpus.min_side, corpus.convert)
         job.spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", BATCH)
-        rows = photo_files(job.spark, folder).where(F.col("length") <= corpus.max_bytes).join(F.broadcast(new), "image_id")
+        rows = (
+            photo_files(job.spark, folder).where(F.col("length") <= corpus.max_bytes).join(F.broadcast(new), "image_id")
+        )
         hashed = rows.select("image_id", "content_hash", "content").mapInPandas(partial(hash_photos, limits), SCHEMA)
         # A photo that is gone or refused keeps no earlier hash, and is not tried again before its content changes.
         hashed = new.join(hashed, ["image_id", "content_hash"], "left").persist(StorageLevel.DISK_ONLY)
         table.upsert(hashed, ["image_id"], {}, tombstone="content_hash")
-    return table.read().join(wanted, ["image_id", "content_hash"], "left_semi").where("hash IS NOT NULL").drop("content_hash")
+    return (
+        table.read()
+        .join(wanted, ["image_id", "content_hash"], "left_semi")
+        .where("hash IS NOT NULL")
+        .drop("content_hash")
+    )
 
 
 def look_alikes(training: DataFrame, other: DataFrame, most: int) -> pd.DataFrame:

@@ -16,7 +16,12 @@ OBJECTS = 30  # the most frequent ones that are scored
 
 
 def group_scores(
-    scored: DataFrame, distances: pd.DataFrame, leaked: set[str], objects: pd.DataFrame, settings: External, compare: Compare
+    scored: DataFrame,
+    distances: pd.DataFrame,
+    leaked: set[str],
+    objects: pd.DataFrame,
+    settings: External,
+    compare: Compare,
 ) -> list[dict]:
     """Every group with its photos, BLEU-1, BLEU-4 and the interval of that; `kind` says what its photos have in common.
 

@@ -5,33 +5,7 @@ from __future__ import annotations
 
 def gaps(found: dict) -> list[str]:
     """Under-represented groups, each with the data that would mend it."""
-    lines = []
-    for row in found.get("missing_words", []):
-        lines.append(
-            f"“{row['word']}” is in the captions of {row['evaluation_share']:.1%} of the evaluated photos and of "
-            f"{row['training_share']:.1%} of the training photos (z {row['z']:.1f}): add about {row['photos_to_add']:,} training "
-            "photos with it"
-        )
-    groups = found.get("groups", [])
-    for group in weak_objects(groups):
-        have = found.get("training_objects", {}).get(group["name"])
-        seen = "" if have is None else f"; {have:,} training photos name it"
-        lines.append(
-            f"photos of “{group['name']}” are captioned worse than the rest: BLEU-4 {_interval(group)} in {group['photos']} "
-            f"photos{seen}: add photos of it"
-        )
-    if far := farthest(groups):
-        if far["high"] < whole(groups)["bleu4"]:
-            named = ", ".join(f"“{row['word']}”" for row in found.get("far_words", []) if row["beyond_chance"])
-            lines.append(
-                f"photos farther than {far['from']:.3f} from any training photo are captioned worse: BLEU-4 {_interval(far)} in "
-                f"{far['photos']} photos: add photos like them" + (f"; their captions more often say {named}" if named else "")
-            )
-    unseen = [row for row in found.get("unseen_words", {}).get("most_frequent", []) if row["photos"] > 1]
-    if unseen:
-        words = ", ".join(f"“{row['word']}” ({row['photos']})" for row in unseen[:8])
-        lines.append(f"no training caption has these words, with the evaluated photos that do: {words}: add photos of them")
-    return lines
+    return [*_missing_words(found), *_weak_objects(found), *_far_photos(found), *_unseen_words(found)]
 
 
 def verdict(found: dict) -> list[str]:
@@ -76,7 +50,9 @@ def _population(found: dict) -> str:
         return f"To the network, the evaluated photos are another population than the training photos: {numbers}."
     if own["mean"] > control["high"]:
         return f"The evaluated photos differ from the training photos a little, more than by chance: {numbers}."
-    return f"The evaluated photos come from the same population as the training photos, as far as this shows: {numbers}."
+    return (
+        f"The evaluated photos come from the same population as the training photos, as far as this shows: {numbers}."
+    )
 
 
 def _neighbours(found: dict) -> str:
@@ -86,8 +62,8 @@ def _neighbours(found: dict) -> str:
         return ""
     return (
         f"{share:.1%} of the evaluated photos are farther from their nearest training photo than 95% of held-out training photos "
-        f"are from theirs (5% would be no difference); the medians are {near['evaluation']['0.5']:.3f} and "
-        f"{near['control']['0.5']:.3f}."
+        f"are from theirs (5% would be no difference); the medians are {near['evaluation']['0.5']:.3g} and "
+        f"{near['control']['0.5']:.3g}."
     )
 
 
@@ -120,11 +96,46 @@ def _reach(found: dict) -> str:
     if not (far := farthest(groups)):
         return ""
     near = next(group for group in groups if group["kind"] == "distance")
-    numbers = (
-        f"BLEU-4 is {_interval(near)} for the photos nearest to the training photos and {_interval(far)} for the farthest"
-    )
+    numbers = f"BLEU-4 is {_interval(near)} for the photos nearest to the training photos and {_interval(far)} for the farthest"
     if far["high"] < near["low"]:
         return f"The scores do not carry over to photos unlike the training photos: {numbers}."
     if far["bleu4"] < near["bleu4"]:
         return f"The farther from the training photos, the lower the score seems, but the intervals overlap: {numbers}."
     return f"The score does not fall with the distance to the training photos: {numbers}."
+
+
+def _missing_words(found: dict) -> list[str]:
+    return [
+        f"“{row['word']}” is in the captions of {row['evaluation_share']:.1%} of the evaluated photos and of "
+        f"{row['training_share']:.1%} of the training photos (z {row['z']:.1f}): add about {row['photos_to_add']:,} training "
+        "photos with it"
+        for row in found.get("missing_words", [])
+    ]
+
+
+def _weak_objects(found: dict) -> list[str]:
+    have = found.get("training_objects", {})
+    return [
+        f"photos of “{group['name']}” are captioned worse than the rest: BLEU-4 {_interval(group)} in {group['photos']} photos, "
+        f"with {have.get(group['name'], 0):,} training photos that name it: add photos of it"
+        for group in weak_objects(found.get("groups", []))
+    ]
+
+
+def _far_photos(found: dict) -> list[str]:
+    groups = found.get("groups", [])
+    far = farthest(groups)
+    if far is None or far["high"] >= whole(groups)["bleu4"]:
+        return []
+    named = ", ".join(f"“{row['word']}”" for row in found["far_words"] if row["beyond_chance"])
+    return [
+        f"photos farther than {far['from']:.3g} from any training photo are captioned worse: BLEU-4 {_interval(far)} in "
+        f"{far['photos']} photos: add photos like them" + (f"; their captions more often say {named}" if named else "")
+    ]
+
+
+def _unseen_words(found: dict) -> list[str]:
+    unseen = [row for row in found.get("unseen_words", {}).get("most_frequent", []) if row["photos"] > 1]
+    words = ", ".join(f"“{row['word']}” ({row['photos']})" for row in unseen[:8])
+    text = f"no training caption has these words, with the evaluated photos that do: {words}: add photos of them"
+    return [text] if unseen else []

@@ -64,7 +64,10 @@ def photos_to_add(training_photos: int, training: int, share: float) -> int:
 def missing_words(shift: dict, tokens: pd.DataFrame, training: int) -> list[dict]:
     """What training photos to add so that the over-represented words beyond chance get their share."""
     return [
-        {**row, "photos_to_add": photos_to_add(int(tokens.training_photos[row["word"]]), training, row["evaluation_share"])}
+        {
+            **row,
+            "photos_to_add": photos_to_add(int(tokens.training_photos[row["word"]]), training, row["evaluation_share"]),
+        }
         for row in shift["over_represented"]
         if row["beyond_chance"]
     ]

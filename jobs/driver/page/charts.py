@@ -23,7 +23,9 @@ STYLE = {
 }  # fmt: skip
 
 
-def lines(name: str, series: dict[str, tuple[Sequence, Sequence]], x: str, y: str, mark: float | None = None, note: str = ""):
+def lines(
+    name: str, series: dict[str, tuple[Sequence, Sequence]], x: str, y: str, mark: float | None = None, note: str = ""
+):
     """A line a series of (x values, y values); `mark` is an x with a vertical line, which `note` explains."""
 
     def draw(axes):
@@ -42,12 +44,14 @@ def lines(name: str, series: dict[str, tuple[Sequence, Sequence]], x: str, y: st
 
 
 def shares(name: str, series: dict[str, dict[float, float]], x: str):
-    """Distributions over whole numbers as steps, each {value: share}."""
+    """Distributions over whole numbers, each {value: share}."""
 
     def draw(axes):
         for (label, found), colour, style in zip(series.items(), LINES, STYLES, strict=False):
-            axes.plot(list(found), [100 * share for share in found.values()], style, color=colour, label=label)
+            values = sorted(found)
+            axes.plot(values, [100 * found[value] for value in values], style, color=colour, label=label)
         axes.set_xlabel(x)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel("%")
         axes.set_ylim(bottom=0)
         axes.legend()
@@ -64,6 +68,7 @@ def intervals(name: str, rows: list[tuple[str, float, float, float]], x: str, li
             axes.plot([value], [place], "o", color=FIRST, markersize=5)
         if line is not None:
             axes.axvline(line, color=MUTED, linewidth=1, linestyle=":")
+        axes.set_xlim(left=0)
         axes.set_yticks(range(len(rows)), [row[0] for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlabel(x)
@@ -87,7 +92,9 @@ def _svg(name: str, draw: Callable, width: float, height: float) -> Markup:
     svg = svg[svg.index("<svg") :]
     prefix = re.sub(r"\W+", "-", name.lower())
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", svg)
-    svg = re.sub(r'<svg[^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true" focusable="false">', svg, count=1)
+    svg = re.sub(
+        r'<svg[^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true" focusable="false">', svg, count=1
+    )
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r"(font: ?[\d.]+px)[^;\"]*", r"\1 system-ui, sans-serif", svg)  # not the font of this machine
     for colour, variable in VARIABLES.items():

@@ -42,7 +42,7 @@ def render(page: Page) -> str:
         order=SCORES,
         scores={split: score_rows(found["metrics"]) for split, found in page.evaluations.items()},
         score_chart=score_chart(score_rows(main)),
-        curves=curves(page.history, page.training or {}),
+        curves=curves(page.history, page.training or {}, page.identity.get("train.monitor", "val_loss")),
         external=[view(name, found) for name, found in page.external.items()],
         workers=workers(page.history),
         worker_chart=worker_chart(page.history),
@@ -103,7 +103,7 @@ def score_chart(rows: list[dict]) -> Markup | None:
     return charts.intervals("scores", bars, "BLEU-4")
 
 
-def curves(history: list[dict], training: dict) -> dict | None:
+def curves(history: list[dict], training: dict, monitor: str) -> dict | None:
     """The charts of training and their figures; None where no epoch was noted."""
     if not history:
         return None
@@ -114,6 +114,7 @@ def curves(history: list[dict], training: dict) -> dict | None:
     bleu = {f"BLEU-{name[4]}": ([x["epoch"] for x in noted], [x.get(name) for x in noted]) for name in SCORES}
     return {
         "best": best,
+        "monitor": MONITORS.get(monitor, monitor),
         "loss": charts.lines("loss", losses, "epoch", "loss", best, f"best: {best}"),
         "bleu": charts.lines("bleu", bleu, "epoch", "BLEU", best, f"best: {best}") if noted else None,
         "diagnosis": training.get("diagnosis"),
@@ -122,6 +123,7 @@ def curves(history: list[dict], training: dict) -> dict | None:
     }
 
 
+MONITORS = {"val_loss": "validation loss", "bleu4": "BLEU-4 of the validation captions"}
 LOSSES = {"training": "loss", "validation": "val_loss"}
 
 
@@ -148,7 +150,9 @@ def workers(history: list[dict]) -> list[dict]:
 def worker_chart(history: list[dict]) -> Markup | None:
     if len(history) < 2:
         return None
-    rows = {"captions a second": ([line["epoch"] for line in history], [line["captions_per_second"] for line in history])}
+    rows = {
+        "captions a second": ([line["epoch"] for line in history], [line["captions_per_second"] for line in history])
+    }
     return charts.lines("speed", rows, "epoch", "captions a second")
 
 
@@ -183,6 +187,5 @@ def group_chart(name: str, rows: list[dict], whole: dict) -> Markup:
 def label(group: dict) -> str:
     if "from" not in group:
         return group["name"]
-    digits = 3 if group["kind"] == "distance" else 1
-    low, high = (f"{group[key]:.{digits}f}" for key in ("from", "to"))
+    low, high = (f"{group[key]:.2g}" if group["kind"] == "distance" else f"{group[key]:.1f}" for key in ("from", "to"))
     return low if low == high else f"{low} to {high}"

@@ -18,8 +18,8 @@ from udfs.errors import InputError
 PAIRS = 8  # look-alikes whose photos are shown
 
 
-def write_page(job: Job, run: str, split: str) -> str:
-    """Makes the page of a run from its folder and its captions of a split; returns the page's URI."""
+def write_page(job: Job, run: str, split: str) -> None:
+    """Makes the page of a run from its folder and its captions of a split."""
     folder = run_folder(job.settings, run)
     page = collect(folder, run, split)
     predictions = job.warehouse.table("predictions")
@@ -27,9 +27,12 @@ def write_page(job: Job, run: str, split: str) -> str:
         mine = predictions.read().where((F.col("run_id") == run) & (F.col("split") == split))
         page.captions = telling_captions(mine)
     add_photos(job, page)
-    uri = f"{folder}/report/index.html"
-    files.write_text(uri, render(page))
-    return uri
+    files.write_text(page_uri(folder), render(page))
+
+
+def page_uri(folder: str) -> str:
+    """Where the page of the run in a folder is."""
+    return f"{folder}/report/index.html"
 
 
 def add_photos(job: Job, page: Page) -> None:

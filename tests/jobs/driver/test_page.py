@@ -1,0 +1,206 @@
+"""The page of a run: what it shows, what it escapes, and how a real browser takes it."""
+
+import io
+from html.parser import HTMLParser
+
+import pytest
+from chromium import CHROMIUM, Browser
+from PIL import Image
+
+from conf.schema import Corpus
+from jobs.driver.page.collect import Page
+from jobs.driver.page.pictures import data_uri, thumbnails
+from jobs.driver.page.render import render
+from udfs.photos import PhotoLimits, thumbnail
+
+HOSTILE = [
+    "<script>document.title = 'taken'</script>",
+    '"><img src=x onerror="document.title=\'taken\'">',
+    "' onmouseover='document.title=1",
+    "{{ 7 * 7 }} {% raw %} &amp; $x^2$",
+    "كلب يجري على العشب",
+    "a \u202edog backwards\u202c 🐕‍🦺 on a 🛹",
+    "averyveryverylongword" * 20,
+]
+SCORE = {f"bleu{order}": 0.6 / order for order in (1, 2, 3, 4)}
+
+
+def picture() -> str:
+    stream = io.BytesIO()
+    Image.new("RGB", (64, 48), "green").save(stream, "JPEG")
+    return data_uri(thumbnail(stream.getvalue(), PhotoLimits(), 32), "image/jpeg")
+
+
+def full_page() -> Page:
+    """A page with all its sections, in which every text that comes from outside is hostile."""
+    names = [f"{text}.jpg" for text in HOSTILE]
+    rows = [
+        {"image_id": name, "hypothesis": text, "references": HOSTILE, "score": 0.5}
+        for name, text in zip(names, HOSTILE, strict=True)
+    ]
+    word = {"training_share": 0.1, "evaluation_share": 0.2, "log_odds": 0.7, "z": 3.1, "beyond_chance": True}
+    words = [{"word": text, **word} for text in HOSTILE]
+    side = {"photos": 9, "captions": 45, "mean_length": 9.5, "sd_length": 2.0, "distinct_words": 30, "out_of_vocabulary": 0.02,
+            "lengths": {"8": 0.5, "11": 0.3, "9": 0.2}}  # fmt: skip
+    group = {"photos": 9, "bleu1": 0.5, "bleu4": 0.2, "low": 0.1, "high": 0.3}
+    groups = [{"kind": "all", "name": "all photos", **group}]
+    groups += [{"kind": "distance", "name": n, "from": 0.1, "to": 0.2, **group} for n in "12"]
+    groups += [{"kind": "object", "name": text[:30], **group} for text in HOSTILE]
+    distances = {"0.1": 0.01, "0.5": 0.02, "0.9": 0.03}
+    frechet = {"mean": 1.0, "low": 0.9, "high": 1.2}
+    external = {
+        "population": HOSTILE[0], "made_from": {"root": HOSTILE[0]}, "verdict": HOSTILE, "gaps": HOSTILE, "groups": groups,
+        "captions": {"training": side, "evaluation": side}, "unseen_words": {"share": 0.01},
+        "words": {"tested": 40, "beyond_chance": 7, "over_represented": words, "under_represented": words},
+        "distances": {"neighbours": {"evaluation": distances, "control": distances},
+                      "frechet": {"photos_a_side": 9, "evaluation": frechet, "control": frechet}},
+        "look_alikes": [{"image_id": name, "twin": name, "bits": 2} for name in names],
+        "farthest": [{"image_id": name, "neighbour": name, "distance": 0.3} for name in names],
+    }  # fmt: skip
+    worker = {"rank": 0, "address": "<b>host</b>:1", "captions": 90, "cpu_cores": 0.9, "memory_mb": 800.0, "sent_mb": 1.0,
+              "received_mb": 1.0}  # fmt: skip
+    history = [{"epoch": n, "loss": 3.0 / n, "val_loss": 3.2 / n, "seconds": 2.0, "captions_per_second": 45.0,
+                "workers": [worker], **SCORE} for n in (1, 2, 3)]  # fmt: skip
+    metrics = {**SCORE, "legacy": SCORE, "baselines": {"shuffled_photos": SCORE, HOSTILE[0]: SCORE}}
+    made_from = {"captions": 1, "features": 2, "beam_width": 3, "split": "dev"}
+    return Page(
+        run="<b>run</b>", split="dev", identity={"train.seed": HOSTILE[1]}, extractor=HOSTILE[2], history=history,
+        evaluations={"dev": {"scored": 9, "made_from": made_from, "version": 4, "metrics": metrics}},
+        training={"best_epoch": 2, "diagnosis": {"words": "Fits well & <i>good</i>.", "rule": "1 < 2"}},
+        external={"x": external}, captions={"best": rows, "median": rows[:2], "worst": rows[::-1]},
+        photos={name: picture() for name in names[:3]}, other_photos={HOSTILE[0]: {names[0]: picture()}},
+        explanations=[{"image": names[0], "caption": HOSTILE[1], "picture": picture()}], configuration="<i>config</i>: 1",
+        versions={"evaluate, dev": {"captions": 1}},
+    )  # fmt: skip
+
+
+class Reader(HTMLParser):
+    """What a browser would see: elements, attributes, and text outside of style."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.tags, self.attributes, self.text, self.ids = [], [], "", []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [name for name, _ in attrs]
+        self.ids += [value for name, value in attrs if name == "id"]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def html() -> str:
+    return render(full_page())
+
+
+def test_hostile_texts_stay_texts(html):
+    seen = Reader(html)
+    assert not {"script", "i", "b", "iframe", "object"} & set(seen.tags)
+    assert not [name for name in seen.attributes if name.startswith("on")]
+    for text in HOSTILE:
+        assert text in seen.text
+    assert "Fits well & <i>good</i>." in seen.text
+
+
+def test_the_page_is_one_file_with_unique_ids(html):
+    seen = Reader(html)
+    assert len(seen.ids) == len(set(seen.ids))
+    assert {"http://", "https://"} & set(html.replace("http://www.w3.org", "").split('"')) == set()
+    assert "@import" not in html
+    assert 'src="data:image/' in html
+    assert 'src="x"' not in html
+
+
+def test_a_run_that_was_only_trained_has_a_page_that_says_what_is_missing():
+    seen = Reader(render(Page("r1", "test", {}, {"train.seed": 0}, "vgg16")))
+    for job in ("train", "evaluate", "validate_externally", "explain"):
+        assert f"spark-submit jobs/{job}.py run.id=r1" in seen.text
+
+
+def test_thumbnails_refuse_bombs_and_names_that_leave_the_folder(tmp_path):
+    files = {"good.jpg": (80, 60), "bomb.png": (2000, 2000)}
+    for name, size in files.items():
+        Image.new("RGB", size, "red").save(tmp_path / name)
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing more")
+    (tmp_path / "inside").mkdir()
+    Image.new("RGB", (80, 60)).save(tmp_path / "outside.jpg")
+
+    class Disk:
+        def read_bytes(self, path, most):
+            with open(path, "rb") as stream:
+                return stream.read(most)
+
+    names = ["good.jpg", "bomb.png", "broken.jpg", "gone.jpg"]
+    found = thumbnails(Disk(), str(tmp_path), names, Corpus(max_pixels=1_000_000))
+    assert list(found) == ["good.jpg"]
+    leaving = ["../outside.jpg", "..\\outside.jpg", str(tmp_path / "good.jpg"), "a/../../outside.jpg"]
+    assert thumbnails(Disk(), str(tmp_path / "inside"), leaving, Corpus()) == {}
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory, html):
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine; apt-get install chromium")
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory, html) -> str:
+    path = tmp_path_factory.mktemp("page") / "index.html"
+    path.write_text(html, encoding="utf-8")
+    return path.as_uri()
+
+
+WIDER = """(() => { const wide = document.documentElement.clientWidth;
+    return [...document.querySelectorAll('main *, header *, footer *')]
+      .filter(e => e.getBoundingClientRect().right > wide + 1 && !e.closest('.scroll, .strip, pre, svg'))
+      .map(e => e.tagName + '.' + e.className); })()"""
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_nothing_overflows_nothing_complains_and_everything_is_readable(browser, uri, width, dark):
+    browser.errors.clear()
+    browser.open(uri, width, dark=dark)
+    browser.run("document.querySelectorAll('details').forEach(each => { each.open = true })")
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    assert browser.run(WIDER) == []
+    assert browser.run("document.title") == "Captioner run <b>run</b>"
+    assert HOSTILE[0] in browser.run("document.querySelector('#captions').innerText")
+    assert browser.run("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    assert browser.run("document.querySelectorAll('svg').length") >= 5
+    paper, ink = browser.run("(s => [s.backgroundColor, s.color])(getComputedStyle(document.body))")
+    assert contrast(paper, ink) >= 7
+    assert (luminance(paper) < luminance(ink)) == dark
+    assert browser.errors == []
+
+
+def test_a_keyboard_is_enough(browser, uri):
+    browser.open(uri, 1200)
+    browser.press("Tab", 9)
+    assert browser.run("document.activeElement.className") == "skip"
+    assert browser.run("document.activeElement.getBoundingClientRect().left") >= 0
+    assert browser.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    browser.press("Enter", 13, "\r")
+    assert browser.run("document.activeElement.id") == "content"
+    browser.run("document.querySelector('#captions summary').focus()")
+    assert not browser.run("document.activeElement.parentElement.open")
+    browser.press("Enter", 13, "\r")
+    assert browser.run("document.activeElement.parentElement.open")
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2.1) of `rgb(r, g, b)`."""
+    parts = [int(part) / 255 for part in colour.strip("rgba()").split(",")[:3]]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
