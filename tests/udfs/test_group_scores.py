@@ -12,7 +12,7 @@ def counts(hypothesis: str, reference: str) -> list[int]:
 
 
 def test_a_group_has_the_bleu_of_its_summed_counts():
-    pairs = [("a dog runs on the grass", "a dog runs over the grass"), ("a man", "a man on a bike sits there")] * 700
+    pairs = [("a dog runs on the grass", "a dog runs on the wet grass"), ("a man", "a man on a bike sits there")] * 700
     rows = pd.DataFrame(
         {"image_id": [f"{n}.jpg" for n in range(len(pairs))], "counts": [counts(*pair) for pair in pairs]}
     )
