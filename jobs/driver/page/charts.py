@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
@@ -82,7 +83,8 @@ def _svg(name: str, draw: Callable, width: float, height: float) -> Markup:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(STYLE):
+    with rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # the browser draws the text, in whatever font has it
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure.subplots())
         stream = io.StringIO()

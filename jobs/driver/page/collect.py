@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 
 from jobs.driver.page.pictures import data_uri
 from jobs.driver.runs import read_json
 from udfs import files
+from udfs.photos import PhotoLimits, PhotoRefused, thumbnail
 
-EXPLANATIONS = 12  # photos whose explanations are shown
-STRIP_BYTES = 3 * 2**20  # a larger picture is left out
-PNG = b"\x89PNG\r\n\x1a\n"
-INTERNAL = ("train.json", "run.json", "vocabulary.json", "mlflow.json")
+EXPLANATIONS = 8  # photos whose explanations are shown
+TABLES = ("captions", "features")
+STRIP_SIDE = 2400  # pixels of a strip's longer side at most
 
 
 @dataclass
@@ -69,29 +70,25 @@ def versions(folder: str, evaluations: dict[str, dict]) -> dict[str, dict]:
     found = {name: line["versions"] for name, line in lines.items() if isinstance(line.get("versions"), dict)}
     for split, evaluation in evaluations.items():
         made_from = evaluation.get("made_from", {})
-        tables = {key: value for key, value in made_from.items() if isinstance(value, int) and key != "beam_width"}
+        tables = {key: value for key, value in made_from.items() if isinstance(value, int) and key in TABLES}
         found[f"evaluate, {split}"] = {**tables, "predictions": evaluation.get("version")}
     return {name: tables for name, tables in found.items() if tables}
 
 
 def explanations(folder: str) -> list[dict]:
-    """Explained captions whose strips are there: image, caption, words, and the strip as a data URI."""
-    lists = [read_json(f"{folder}/{name}.json") for name in _stems(folder)]
-    rows = [row for found in lists for row in _explained(found)]
+    """The first explained captions whose strips are there: image, caption, and the strip (`picture`) as a data URI."""
+    index = f"{folder}/explanations.json"
+    found = (read_json(index) or {}).get("photos", [])
     shown = []
-    for row in rows:
+    for row in found:
         strip = str(row.get("strip") or "")
-        if "/" in strip or "\\" in strip or not strip.endswith(".png") or not files.exists(f"{folder}/{strip}"):
-            continue
-        content = files.read_bytes(f"{folder}/{strip}")
-        if content.startswith(PNG) and len(content) <= STRIP_BYTES:
-            shown.append({**row, "picture": data_uri(content, "image/png")})
-    return shown[:EXPLANATIONS]
-
-
-def _explained(found) -> list[dict]:
-    rows = found.get("photos", found.get("explanations", [found])) if isinstance(found, dict) else found
-    return [row for row in rows if isinstance(row, dict) and row.get("strip")]
+        if len(shown) < EXPLANATIONS and re.fullmatch(r"[\w-]+\.png", strip) and files.exists(f"{folder}/{strip}"):
+            try:
+                picture = thumbnail(files.read_bytes(f"{folder}/{strip}"), PhotoLimits(), STRIP_SIDE)
+            except PhotoRefused:
+                continue
+            shown.append({"image": row["image"], "caption": row["caption"], "picture": data_uri(picture, "image/jpeg")})
+    return shown
 
 
 def _stems(folder: str) -> list[str]:

@@ -15,9 +15,9 @@ SCORES = tuple(f"bleu{order}" for order in ORDERS)
 NAMES = {
     "most_frequent_caption": "Most frequent training caption for every photo",
     "shuffled_photos": "This run’s captions, given to other photos",
-    "nearest_training_photo": "Caption of the most similar training photo",
-    "human": "Human: one reference against the others",
-    "legacy": "This run, with boundary tokens counted (legacy)",
+    "nearest_photo": "A caption of the most similar training photo",
+    "human": "Human: a reference against the others",
+    "legacy": "This run, with boundary tokens counted as words (legacy)",
 }
 KINDS = {"distance": "distance to the training photos", "length": "length of the references", "object": "object"}
 
@@ -47,6 +47,7 @@ def render(page: Page) -> str:
         workers=workers(page.history),
         worker_chart=worker_chart(page.history),
         interval_of=interval_of,
+        beam_of=beam_of,
         number=number,
         percent=percent,
     )
@@ -72,6 +73,13 @@ def interval_of(metrics: dict, name: str) -> tuple[float, float] | None:
     return (found["low"], found["high"]) if isinstance(found, dict) else tuple(found)
 
 
+def beam_of(evaluation: dict) -> str:
+    """How wide an evaluation's beam was, in words."""
+    made_from = evaluation.get("made_from", {})
+    width = made_from.get("decoding", made_from).get("beam_width")
+    return "" if width is None else "greedy" if width == 1 else f"beam {width}"
+
+
 def score_rows(metrics: dict) -> list[dict]:
     """A row a system: its name, BLEU-1..4 and their intervals; this run first."""
     systems = {"this run": metrics}
@@ -95,7 +103,7 @@ def score_chart(rows: list[dict]) -> Markup | None:
     if len(rows) < 2:
         return None
     short = {"this run": "this run", "most_frequent_caption": "most frequent", "shuffled_photos": "other photos",
-             "nearest_training_photo": "nearest photo", "human": "human"}  # fmt: skip
+             "nearest_photo": "nearest photo"}  # fmt: skip
     bars = [
         (short.get(row["key"], row["key"]), row["values"][-1], *(row["intervals"][-1] or (row["values"][-1],) * 2))
         for row in rows
