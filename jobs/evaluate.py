@@ -45,6 +45,8 @@ def evaluate_run(job: Job, run_id: str) -> Outcome:
     last = read_json(f"{folder}/evaluate-{split}.json") or {}
     table = job.warehouse.table("predictions")
     if last.get("made_from") == made_from:
+        if not files.exists(page_uri(folder)):
+            write_page(job, run_id, split)
         return Outcome("predictions", run_id, last["version"], last["photos"], 0, last["scored"], last["quarantined"],
                        last["metrics"], versions)  # fmt: skip
 

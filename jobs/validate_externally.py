@@ -11,6 +11,7 @@ import hashlib
 import re
 import tempfile
 from dataclasses import asdict, replace
+from functools import reduce
 
 import pandas as pd
 from pyspark import StorageLevel
@@ -20,7 +21,7 @@ from pyspark.sql import functions as F
 from jobs import evaluate, extract_features, tokenize_captions
 from jobs.driver.baselines import with_counts
 from jobs.driver.champion import require_champion, require_trained
-from jobs.driver.corpus import at_root, find_corpus, find_photos
+from jobs.driver.corpus import NoCaptions, at_root, find_corpus, find_photos
 from jobs.driver.distances import Distances, measure_distances
 from jobs.driver.extractors import resolve_extractor, ship_weights
 from jobs.driver.job import Job, Outcome, run_job
@@ -36,6 +37,7 @@ from udfs.errors import InputError
 from udfs.text import words
 
 FARTHEST = 8  # photos that are shown
+KEPT = StorageLevel.MEMORY_AND_DISK
 
 
 def main(job: Job) -> Outcome:
@@ -52,10 +54,13 @@ def validate(job: Job, run_id: str) -> Outcome:
     features, features_version = pinned(job, "features", "extract_features")
     versions = {"captions": captions_version, "features": features_version}
     features = features.where(F.col("extractor") == extractor)
-    training = of_split(job, "train", captions, features)
     if job.settings.external.root == "none":
-        other, made_from = evaluated_split(job, run_id, captions, features, versions)
+        split = job.settings.evaluate.split
+        scored, made_from = evaluated(job, run_id, split)
+        training, other = populations(job, ["train", split], captions, features)
+        other = replace(other, scored=scored)
     else:
+        (training,) = populations(job, ["train"], captions, features)
         other, made_from = second_corpus(job, folder, extractor)
     made_from |= {**versions, "external": asdict(job.settings.external), "compare": asdict(job.settings.compare)}
     uri = f"{folder}/external/{slug(other.name)}.json"
@@ -63,6 +68,11 @@ def validate(job: Job, run_id: str) -> Outcome:
     photos = other.features.count()
     if last.get("made_from") == made_from:
         return outcome(run_id, photos, last, 0)
+    if not photos:
+        raise InputError(
+            f"table features: no photo of {other.name} has a feature of {extractor}, which the run {run_id} was trained on; "
+            "run jobs/extract_features.py with that extractor"
+        )
     found = compare(job, folder, training, other)
     found = {"made_from": made_from, "population": other.name, "photos": photos, **found}
     write_json(uri, found)
@@ -78,29 +88,39 @@ def outcome(run_id: str, photos: int, found: dict, written: int) -> Outcome:
     return Outcome(None, run_id, None, photos, written, photos - written, 0, metrics, versions)
 
 
-def of_split(job: Job, split: str, captions: DataFrame, features: DataFrame) -> Population:
-    """The photos of a split that have features, and its captions."""
-    mine = captions.where(F.col("split") == split)
-    cleaned = mine.select("image_id", words(F.col("text"), job.settings.text.letters_only).alias("words")).persist()
-    rows = features.join(mine.select("image_id").distinct(), "image_id").persist(StorageLevel.MEMORY_AND_DISK)
-    hashes = photo_hashes(job, find_photos(job.spark, job.settings), rows)
-    return Population(split, rows.select("image_id", "feature"), hashes.persist(), cleaned)
+def populations(job: Job, splits: list[str], captions: DataFrame, features: DataFrame) -> list[Population]:
+    """The photos of each split that have features, with its captions. All photos are hashed in one pass over their files."""
+    mine = [captions.where(F.col("split") == split) for split in splits]
+    rows = [features.join(part.select("image_id").distinct(), "image_id").persist(KEPT) for part in mine]
+    hashes = photo_hashes(job, find_photos(job.spark, job.settings), reduce(DataFrame.unionByName, rows)).persist(KEPT)
+    cleaned = words(F.col("text"), job.settings.text.letters_only).alias("words")
+    return [
+        Population(
+            split,
+            features=row.select("image_id", "feature"),
+            hashes=hashes.join(row.select("image_id"), "image_id"),
+            captions=part.select("image_id", cleaned).persist(KEPT),
+        )
+        for split, part, row in zip(splits, mine, rows, strict=True)
+    ]
 
 
-def evaluated_split(job: Job, run_id: str, captions: DataFrame, features: DataFrame, versions: dict):
-    """The population of evaluate.split with its captions in the table `predictions`, and what it was made from."""
-    split = job.settings.evaluate.split
+def evaluated(job: Job, run_id: str, split: str) -> tuple[DataFrame, dict]:
+    """The run's captions of a split in the table `predictions`, and what they were made from."""
+    if split == "train":
+        raise InputError(
+            "evaluate.split: found train, expected another split to compare with training; set it to dev or test"
+        )
     table = job.warehouse.require("predictions", "evaluate")
     version = table.version()
-    scored = table.read(version).where((F.col("run_id") == run_id) & (F.col("split") == split)).persist()
+    scored = table.read(version).where((F.col("run_id") == run_id) & (F.col("split") == split)).persist(KEPT)
     if scored.isEmpty():
         raise InputError(
             f"evaluate.split: the table predictions has no captions of the split {split!r} by the run {run_id}; "
             f"run jobs/evaluate.py run.id={run_id} evaluate.split={split} first"
         )
-    evaluated = read_json(f"{require_trained(job.settings, run_id)}/evaluate-{split}.json") or {}
-    found = replace(of_split(job, split, captions, features), scored=scored)
-    return found, {"predictions": version, "evaluated": evaluated.get("made_from")}
+    evaluation = read_json(f"{require_trained(job.settings, run_id)}/evaluate-{split}.json") or {}
+    return scored, {"predictions": version, "evaluated": evaluation.get("made_from")}
 
 
 def second_corpus(job: Job, folder: str, extractor: str):
@@ -117,13 +137,13 @@ def second_corpus(job: Job, folder: str, extractor: str):
         extracted = extract_features.extract_folder(other, photos, found, ship_weights(job.spark, weights))
     features = other.warehouse.table("features").read(extracted.version).where(F.col("extractor") == extractor)
     listed = extract_features.list_photos(other, photos).select("image_id", "content_hash")
-    features = features.join(listed, ["image_id", "content_hash"], "left_semi").persist(StorageLevel.MEMORY_AND_DISK)
+    features = features.join(listed, ["image_id", "content_hash"], "left_semi").persist(KEPT)
     captions = captions_of(other)
     population = Population(
         name=job.settings.external.root,
         features=features.select("image_id", "feature"),
-        hashes=photo_hashes(other, photos, features).persist(),
-        captions=captions and captions.select("image_id", "words").persist(),
+        hashes=photo_hashes(other, photos, features).persist(KEPT),
+        captions=captions and captions.select("image_id", "words").persist(KEPT),
         scored=captions and captioned(job, folder, features, captions),
     )
     names = features.agg(F.count("*").alias("n"), F.bit_xor(F.xxhash64("image_id", "content_hash")).alias("x")).first()
@@ -142,12 +162,10 @@ def captions_of(other: Job) -> DataFrame | None:
     """image_id, caption_no and words of the captions that can be used, whatever their split; None where there are none."""
     try:
         corpus = replace(find_corpus(other.spark, other.settings), split_lists={})
-    except InputError as error:
-        if not str(error).startswith("corpus.captions: found no caption file"):
-            raise
+    except NoCaptions:
         return None
     accepted = tokenize_captions.accept_or_refuse(other, corpus).where("reason IS NULL")
-    return accepted.select("image_id", "caption_no", "text", "words").persist(StorageLevel.MEMORY_AND_DISK)
+    return accepted.select("image_id", "caption_no", "text", "words").persist(KEPT)
 
 
 def captioned(job: Job, folder: str, features: DataFrame, captions: DataFrame) -> DataFrame:
@@ -155,7 +173,7 @@ def captioned(job: Job, folder: str, features: DataFrame, captions: DataFrame) -
     references = evaluate.split_references(captions.withColumn("split", F.lit("all")), "all")
     with_references = features.join(references.select("image_id"), "image_id")
     rows = evaluate.generate(job, with_references, folder).join(references, "image_id")
-    return with_counts(rows).persist(StorageLevel.MEMORY_AND_DISK)
+    return with_counts(rows).persist(KEPT)
 
 
 def compare(job: Job, folder: str, training: Population, other: Population) -> dict:

@@ -24,6 +24,10 @@ CAPTION_FILES = (r".*\.token\.txt$", r"captions.*\.(txt|csv)$|.*\.csv$", r"capti
 SPLIT_NAMES = {"val": "dev", "valid": "dev", "validation": "dev", "eval": "test"}
 
 
+class NoCaptions(InputError):
+    """A corpus of photos alone."""
+
+
 @dataclass(frozen=True)
 class Corpus:
     """Paths of a corpus: the photos' folder, the caption files, and {split: list file}."""
@@ -82,7 +86,7 @@ def find_corpus(spark: SparkSession, settings: Settings) -> Corpus:
         ]
         captions = _caption_files(storage, places)
     if not captions:
-        raise InputError(
+        raise NoCaptions(
             f"corpus.captions: found no caption file in {root}, expected *.token.txt, captions.txt, *.csv or "
             "captions*.json; set corpus.captions"
         )

@@ -11,6 +11,7 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.driver.session import arrow_batches
 from udfs.neighbours import SCHEMA, feature_rows, nearest_in_batches, unit_rows
 from udfs.populations import frechet_against_control
 
@@ -36,7 +37,7 @@ def measure_distances(training: DataFrame, other: DataFrame, seed: int) -> Dista
     width = other.select(F.size("feature").alias("n")).first().n
     held_out = _some(training, min(counts["other"], counts["training"] // 2), seed)
     marked = training.join(F.broadcast(held_out.withColumn("held_out", F.lit(True))), "image_id", "left")
-    marked = marked.withColumn("held_out", F.coalesce("held_out", F.lit(False))).persist()
+    marked = marked.withColumn("held_out", F.coalesce("held_out", F.lit(False)))
     queries = other.select("image_id", "feature", F.lit(False).alias("held_out")).unionByName(marked.where("held_out"))
     found = _nearest(queries, marked, counts["other"] * 2, width)
     # Both sides look for neighbours among the training photos that were not held out, so that neither has more to choose from.
@@ -56,17 +57,13 @@ def _some(rows: DataFrame, count: int, seed: int) -> DataFrame:
 def _nearest(queries: DataFrame, training: DataFrame, count: int, width: int) -> pd.DataFrame:
     """image_id, held_out, among_held_out, distance, neighbour: nearest of each query among both parts of the training."""
     spark = training.sparkSession
-    before = spark.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch")
-    spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", BATCH)
     blocks = max(1, math.ceil(count * width * 4 / QUERY_BYTES))
     parts = []
-    try:
+    with arrow_batches(spark, BATCH):
         for block in range(blocks):
             mine = queries.where(F.pmod(F.xxhash64("image_id"), F.lit(blocks)) == block).toArrow()
             if mine.num_rows:
                 parts.append(_nearest_of_block(mine, training))
-    finally:
-        spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", before)
     return pd.concat(parts, ignore_index=True)
 
 

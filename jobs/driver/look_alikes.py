@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from jobs.driver.corpus import photo_files
 from jobs.driver.job import Job
+from jobs.driver.session import arrow_batches
 from udfs.likeness import PAIRS, SCHEMA, hash_photos, twins
 from udfs.photos import PhotoLimits
 
@@ -32,14 +33,13 @@ def photo_hashes(job: Job, folder: str, features: DataFrame) -> DataFrame:
         job.say(f"{count} photos to hash")
         corpus = job.settings.corpus
         limits = PhotoLimits(corpus.max_pixels, corpus.min_side, corpus.convert)
-        job.spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", BATCH)
-        rows = (
-            photo_files(job.spark, folder).where(F.col("length") <= corpus.max_bytes).join(F.broadcast(new), "image_id")
-        )
-        hashed = rows.select("image_id", "content_hash", "content").mapInPandas(partial(hash_photos, limits), SCHEMA)
+        rows = photo_files(job.spark, folder).where(F.col("length") <= corpus.max_bytes)
+        rows = rows.join(F.broadcast(new), "image_id").select("image_id", "content_hash", "content")
+        hashed = rows.mapInPandas(partial(hash_photos, limits), SCHEMA)
         # A photo that is gone or refused keeps no earlier hash, and is not tried again before its content changes.
         hashed = new.join(hashed, ["image_id", "content_hash"], "left").persist(StorageLevel.DISK_ONLY)
-        table.upsert(hashed, ["image_id"], {}, tombstone="content_hash")
+        with arrow_batches(job.spark, BATCH):
+            table.upsert(hashed, ["image_id"], {}, tombstone="content_hash")
     return (
         table.read()
         .join(wanted, ["image_id", "content_hash"], "left_semi")

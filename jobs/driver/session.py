@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 from pyspark import SparkContext, SparkFiles
@@ -35,6 +36,18 @@ def open_session(name: str, settings: Settings) -> SparkSession:
         # Delta reads its log in 50 tasks, which takes longer than the tables of a small corpus.
         spark.conf.set("spark.databricks.delta.snapshotPartitions", max(2, min(50, slots)))
     return spark
+
+
+@contextmanager
+def arrow_batches(spark: SparkSession, rows: int):
+    """Bounds the rows that executors' Python gets at a time in what is computed inside."""
+    key = "spark.sql.execution.arrow.maxRecordsPerBatch"
+    before = spark.conf.get(key)
+    spark.conf.set(key, rows)
+    try:
+        yield
+    finally:
+        spark.conf.set(key, before)
 
 
 def _import_wheels(context: SparkContext) -> None:

@@ -98,7 +98,8 @@ def test_a_second_corpus_with_and_without_captions(validated, drawn, tmp_path):
     assert len(files) == 2
 
 
-def test_what_was_not_evaluated_is_named(delta_pipeline):
+@pytest.mark.parametrize(("split", "words"), [("dev", r"'dev'.*jobs/evaluate\.py"), ("train", "dev or test")])
+def test_what_cannot_be_compared_is_named(delta_pipeline, split, words):
     workspace, _ = delta_pipeline
-    with pytest.raises(InputError, match=r"evaluate\.split.*'dev'.*jobs/evaluate\.py"):
-        workspace.run("validate_externally", "evaluate.split=dev")
+    with pytest.raises(InputError, match=rf"evaluate\.split.*{words}"):
+        workspace.run("validate_externally", f"evaluate.split={split}")
