@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
-WIDTH, HEIGHT = 4.9, 3.1  # inches of 72 points: as wide as a phone, so that the text stays readable there
+WIDTH, HEIGHT = 4.4, 2.9  # inches of 72 points: as wide as a phone, so that the text stays readable there
 # Colours that stand for the page's own until the SVG is written.
 INK, MUTED, GRID, FIRST, SECOND, THIRD, FOURTH = (f"#0101{number:02x}" for number in range(1, 8))
 VARIABLES = dict(zip((INK, MUTED, GRID, FIRST, SECOND, THIRD, FOURTH),
@@ -17,7 +17,7 @@ VARIABLES = dict(zip((INK, MUTED, GRID, FIRST, SECOND, THIRD, FOURTH),
 LINES = (FIRST, SECOND, THIRD, FOURTH)
 STYLES = ("-", "--", "-.", ":")
 STYLE = {
-    "svg.fonttype": "none", "svg.hashsalt": "page", "text.parse_math": False, "font.size": 10, "text.color": INK,
+    "svg.fonttype": "none", "svg.hashsalt": "page", "text.parse_math": False, "font.size": 11, "text.color": INK,
     "axes.edgecolor": MUTED, "axes.labelcolor": INK, "axes.spines.top": False, "axes.spines.right": False,
     "axes.grid": True, "grid.color": GRID, "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK,
     "ytick.labelcolor": INK, "legend.frameon": False,
@@ -75,7 +75,7 @@ def intervals(name: str, rows: list[tuple[str, float, float, float]], x: str, li
         axes.set_xlabel(x)
         axes.grid(axis="y", visible=False)
 
-    return _svg(name, draw, WIDTH, 0.75 + 0.26 * len(rows))
+    return _svg(name, draw, WIDTH, 0.8 + 0.27 * len(rows))
 
 
 def _svg(name: str, draw: Callable, width: float, height: float) -> Markup:
