@@ -16,7 +16,7 @@ from udfs import files
 
 TABLES = (
     "captions", "vocabulary", "tokens", "features", "quarantine", "examples", "predictions", "runs", "photo_hashes",
-    "external_features", "external_photo_hashes",
+    "external_features", "external_photo_hashes", "external_quarantine",
 )  # fmt: skip
 DAY = 24 * 60 * 60
 

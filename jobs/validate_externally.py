@@ -68,11 +68,12 @@ def validate(job: Job, run_id: str) -> Outcome:
     photos = other.features.count()
     if last.get("made_from") == made_from:
         return outcome(run_id, photos, last, 0)
-    if not photos:
-        raise InputError(
-            f"table features: no photo of {other.name} has a feature of {extractor}, which the run {run_id} was trained on; "
-            "run jobs/extract_features.py with that extractor"
-        )
+    for population in (training, other):
+        if population.features.isEmpty():
+            raise InputError(
+                f"table features: no photo of {population.name} has a feature of {extractor}, which the run {run_id} was "
+                "trained on; run jobs/extract_features.py with that extractor"
+            )
     found = compare(job, folder, training, other)
     found = {"made_from": made_from, "population": other.name, "photos": photos, **found}
     write_json(uri, found)
@@ -123,7 +124,7 @@ def evaluated(job: Job, run_id: str, split: str) -> tuple[DataFrame, dict]:
     return scored, {"predictions": version, "evaluated": evaluation.get("made_from")}
 
 
-def second_corpus(job: Job, folder: str, extractor: str):
+def second_corpus(job: Job, folder: str, extractor: str) -> tuple[Population, dict]:
     """The population of external.root, with features of the run's extractor and its captions, and what it was made from."""
     other = beside(job)
     photos = find_photos(other.spark, other.settings)
@@ -138,17 +139,16 @@ def second_corpus(job: Job, folder: str, extractor: str):
     features = other.warehouse.table("features").read(extracted.version).where(F.col("extractor") == extractor)
     listed = extract_features.list_photos(other, photos).select("image_id", "content_hash")
     features = features.join(listed, ["image_id", "content_hash"], "left_semi").persist(KEPT)
-    captions = captions_of(other)
-    population = Population(
-        name=job.settings.external.root,
-        features=features.select("image_id", "feature"),
-        hashes=photo_hashes(other, photos, features).persist(KEPT),
-        captions=captions and captions.select("image_id", "words").persist(KEPT),
-        scored=captions and captioned(job, folder, features, captions),
-    )
+    hashes = photo_hashes(other, photos, features).persist(KEPT)
+    population = Population(job.settings.external.root, features.select("image_id", "feature"), hashes)
     names = features.agg(F.count("*").alias("n"), F.bit_xor(F.xxhash64("image_id", "content_hash")).alias("x")).first()
-    text = captions and captions.agg(F.bit_xor(F.xxhash64("image_id", "words"))).first()[0]
-    return population, {"root": job.settings.external.root, "photos": [names.n, names.x], "text": text}
+    made_from = {"root": job.settings.external.root, "photos": [names.n, names.x], "text": None}
+    captions = captions_of(other)
+    if captions is not None:
+        made_from["text"] = captions.agg(F.bit_xor(F.xxhash64("image_id", "words"))).first()[0]
+        scored = captioned(job, folder, features, captions)
+        population = replace(population, captions=captions.select("image_id", "words"), scored=scored)
+    return population, made_from
 
 
 def beside(job: Job) -> Job:
@@ -159,13 +159,14 @@ def beside(job: Job) -> Job:
 
 
 def captions_of(other: Job) -> DataFrame | None:
-    """image_id, caption_no and words of the captions that can be used, whatever their split; None where there are none."""
+    """image_id, caption_no, text and words of the captions that can be used, whatever their split; None without any."""
     try:
         corpus = replace(find_corpus(other.spark, other.settings), split_lists={})
     except NoCaptions:
         return None
     accepted = tokenize_captions.accept_or_refuse(other, corpus).where("reason IS NULL")
-    return accepted.select("image_id", "caption_no", "text", "words").persist(KEPT)
+    captions = accepted.select("image_id", "caption_no", "text", "words").persist(KEPT)
+    return None if captions.isEmpty() else captions
 
 
 def captioned(job: Job, folder: str, features: DataFrame, captions: DataFrame) -> DataFrame:

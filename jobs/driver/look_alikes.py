@@ -40,6 +40,8 @@ def photo_hashes(job: Job, folder: str, features: DataFrame) -> DataFrame:
         hashed = new.join(hashed, ["image_id", "content_hash"], "left").persist(StorageLevel.DISK_ONLY)
         with arrow_batches(job.spark, BATCH):
             table.upsert(hashed, ["image_id"], {}, tombstone="content_hash")
+    if table.version() is None:
+        return job.spark.createDataFrame([], "image_id string, hash bigint")
     return (
         table.read()
         .join(wanted, ["image_id", "content_hash"], "left_semi")

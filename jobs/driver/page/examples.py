@@ -23,8 +23,10 @@ def caption_score() -> Column:
 
 
 def telling_captions(predictions: DataFrame) -> dict[str, list[dict]]:
-    """{"best", "median", "worst"}: rows of image_id, hypothesis, references and score; no caption is shown twice a kind."""
+    """{"best", "median", "worst"}: rows of image_id, hypothesis, references and score; no caption twice in a kind. {} without any."""
     scores = predictions.select("image_id", "hypothesis", caption_score().alias("score")).toPandas()
+    if scores.empty:
+        return {}
     scores = scores.sort_values(["score", "image_id"], ascending=[False, True]).reset_index(drop=True)
     middle = (scores.index - len(scores) / 2).to_series().abs().argsort(kind="stable")
     orders = {"best": scores, "median": scores.iloc[middle], "worst": scores[::-1]}
