@@ -103,7 +103,7 @@ def _frechet(training: DataFrame, other: DataFrame, counts: dict, width: int, se
         return None
     train, own = (
         feature_rows(
-            side.join(F.broadcast(_some(side, size, seed + 1)), "image_id").select("feature").toArrow()["feature"]
+            side.join(F.broadcast(_some(side, size, seed + 1)), "image_id").orderBy("image_id").toArrow()["feature"]
         )
         for side, size in ((training, sizes["training"]), (other, sizes["other"]))
     )

@@ -23,7 +23,7 @@ def caption_score() -> Column:
 
 
 def telling_captions(predictions: DataFrame) -> dict[str, list[dict]]:
-    """{"best", "median", "worst"}: rows of image_id, hypothesis, references and score; no caption twice in a kind. {} without any."""
+    """{"best", "median", "worst"}: rows of image_id, hypothesis, references, score; no caption twice in one. {} without any."""
     scores = predictions.select("image_id", "hypothesis", caption_score().alias("score")).toPandas()
     if scores.empty:
         return {}
