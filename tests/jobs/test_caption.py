@@ -28,7 +28,8 @@ def finished(parquet_pipeline, tmp_path) -> tuple[Workspace, str, dict[str, str]
     (tmp_path / "runs" / "_champions").mkdir()
     promotion = {"number": 1, "run": name, "previous": None, "reasons": [], "metrics": {}}
     (tmp_path / "runs" / "_champions" / "00000001.json").write_text(json.dumps(promotion))
-    known = {row.image_id: row.hypothesis for row in pipeline.table("predictions").read().collect()}
+    predictions = pipeline.table("predictions").read().where(f"run_id = '{name}' AND split = 'test'").collect()
+    known = {row.image_id: row.hypothesis for row in predictions}
     (tmp_path / "photos").mkdir()
     for photo in known:
         shutil.copy(pipeline.corpus / "images" / photo, tmp_path / "photos")
