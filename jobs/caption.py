@@ -9,6 +9,7 @@ with details. Run again, it captions new and changed photos only.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import asdict
 
@@ -52,6 +53,10 @@ def find_folder(job: Job, folder: str) -> str:
     place, storage = absolute(folder).rstrip("/"), Storage(job.spark)
     if not storage.exists(place) or not storage.is_folder(place):
         raise InputError(f"caption.photos: {folder} is not a folder that can be read; give photos=FOLDER")
+    if re.search(r"[][{}*?]", place):
+        raise InputError(
+            f"caption.photos: found one of []{{}}*? in {folder}, which Spark takes for a pattern; rename the folder"
+        )
     return place
 
 

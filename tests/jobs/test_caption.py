@@ -28,7 +28,8 @@ def finished(parquet_pipeline, tmp_path) -> tuple[Workspace, str, dict[str, str]
     (tmp_path / "runs" / "_champions").mkdir()
     promotion = {"number": 1, "run": name, "previous": None, "reasons": [], "metrics": {}}
     (tmp_path / "runs" / "_champions" / "00000001.json").write_text(json.dumps(promotion))
-    known = {row.image_id: row.hypothesis for row in pipeline.table("predictions").read().collect()}
+    predictions = pipeline.table("predictions").read().where(f"run_id = '{name}' AND split = 'test'").collect()
+    known = {row.image_id: row.hypothesis for row in predictions}
     (tmp_path / "photos").mkdir()
     for photo in known:
         shutil.copy(pipeline.corpus / "images" / photo, tmp_path / "photos")
@@ -117,6 +118,7 @@ def test_bad_photos_and_runs_are_refused_one_by_one(finished, tmp_path):
     [
         ([], r"caption\.photos: found none"),
         (["photos={0}/absent"], r"caption\.photos: .*absent is not a folder"),
+        (["photos={0}/some [old] photos"], r"caption\.photos: found one of"),
         (["photos={0}/photos", "caption.output={0}/photos"], r"caption\.output: found something in .*photos"),
         (["photos={0}/photos", "caption.output={0}/photos", "caption.format=delta"], r"caption\.output: found something"),
         (["photos={0}/photos", "caption.weights=random:1"], r"caption\.weights: random:1 has the hash .*expected random:0"),
@@ -126,6 +128,7 @@ def test_bad_photos_and_runs_are_refused_one_by_one(finished, tmp_path):
 )  # fmt: skip
 def test_what_cannot_be_captioned_is_refused(finished, tmp_path, overrides, words):
     workspace, _, known = finished
+    (tmp_path / "some [old] photos").mkdir()
     settings = [f"caption.output={tmp_path}/out", *(override.format(tmp_path) for override in overrides)]
     with pytest.raises(InputError, match=words):
         workspace.run("caption", *settings)
