@@ -17,7 +17,7 @@ def caption_score() -> Column:
         F.log((F.col("matches")[place] + more) / F.greatest(F.col("totals")[place] + more, F.lit(1.0)))
         for place, more in enumerate(added)
     ]
-    brevity = F.least(F.lit(1.0), F.exp(1 - F.col("reference_length") / F.col("hypothesis_length")))
+    brevity = F.least(F.lit(1.0), F.exp(1 - F.col("reference_length") / F.greatest("hypothesis_length", F.lit(1))))
     score = brevity * F.exp(sum(logs[1:], logs[0]) / len(ORDERS))
     return F.when((F.col("hypothesis_length") > 0) & (F.col("matches")[0] > 0), score).otherwise(0.0)
 
