@@ -22,17 +22,17 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.driver.champion import require_champion, require_trained
-from jobs.driver.extractors import resolve_extractor, ship_weights
+from jobs.driver.extractors import ship_weights
 from jobs.driver.job import Job, Outcome, run_job
 from jobs.driver.named_photos import named_photos
 from jobs.driver.quarantine import quarantine
 from jobs.driver.runs import read_json, write_json
 from jobs.driver.storage import absolute
+from jobs.evaluate import search_of
 from udfs import files
-from udfs.errors import InputError
+from udfs.captioning import find_extractor
 from udfs.explain import FILTERS, RESULT_SCHEMA, Source, explain_photos
 from udfs.explanation import METHODS, Effort
-from udfs.extractor import Extractor
 from udfs.photos import PhotoLimits
 from udfs.randomised import STAGES
 
@@ -73,6 +73,7 @@ def describe(job: Job, run: str, folder: str, photos: DataFrame, effort: Effort)
         "model": hashlib.sha256(files.read_bytes(f"{folder}/model.keras")).hexdigest(),
         "photos": {row.image_id: row.hash for row in hashed},
         "effort": {**asdict(effort), "sanity_photos": job.settings.explain.sanity_photos},
+        "decoding": asdict(search_of(job.settings)),
         "limits": asdict(limits(job)),
     }
 
@@ -81,29 +82,17 @@ def explain(job: Job, folder: str, output: str, photos: DataFrame, effort: Effor
     """The explanations (or refusals) of photos, with their places. One photo at a time is in a task's memory."""
     spark, settings = job.spark, job.settings
     vocabulary = read_json(f"{folder}/vocabulary.json")
-    extractor, weights_file = extractor_of_run(job, folder, scratch)
+    extractor, weights_file = find_extractor(folder, settings.caption.weights, scratch, "caption.weights")
     model = spark.sparkContext.broadcast(files.read_bytes(f"{folder}/model.keras"))
     source = Source(
         extractor, ship_weights(spark, weights_file), model, tuple(vocabulary["tokens"]), vocabulary["max_length"],
-        limits(job), output,
+        search_of(settings), limits(job), output,
     )  # fmt: skip
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", 1)
     cores, slots = int(spark.conf.get("spark.task.cpus", "1")), spark.sparkContext.defaultParallelism
     rows = photos.withColumn("sanity", F.col("place") < settings.explain.sanity_photos)
     work = partial(explain_photos, source, effort, cores)
     return rows.repartitionByRange(slots, "place").mapInArrow(work, RESULT_SCHEMA)
-
-
-def extractor_of_run(job: Job, folder: str, scratch: str) -> tuple[Extractor, str | None]:
-    """The configured extractor and its weights file. Raises InputError where the run was trained with another."""
-    extractor, weights_file = resolve_extractor(job.settings.extractor, scratch)
-    trained_with = read_json(f"{folder}/run.json")["extractor"]
-    if extractor.fingerprint != trained_with:
-        raise InputError(
-            f"extractor.weights: the configuration means {extractor.fingerprint}, expected {trained_with}, whose features "
-            f"the run in {folder} was trained on; give the configuration and weights of that run"
-        )
-    return extractor, weights_file
 
 
 def limits(job: Job) -> PhotoLimits:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from udfs import files
-from udfs.decoding import Decoder, load_captioner
+from udfs.decoding import Decoder, Search, load_captioner
 from udfs.devices import use_task_devices
 from udfs.explanation import CURVES, Effort, Maps, faithfulness, saliency_maps, sanity, word_figures
 from udfs.extractor import Extractor, build_network, find_network, local_weights
@@ -40,6 +40,7 @@ class Source:
     model: object
     tokens: tuple[str, ...]
     max_length: int
+    search: Search
     limits: PhotoLimits
     output: str
 
@@ -64,7 +65,9 @@ def explain_photos(
     for batch in batches:
         for row in batch.to_pylist():
             found, refused = None, None
-            loaded = _loaded(source.extractor, source.weights_name, source.model.value, source.max_length, cores)
+            loaded = _loaded(
+                source.extractor, source.weights_name, source.model.value, source.max_length, source.search, cores
+            )
             try:
                 photo = _decoded(row, loaded.sight.size, source.limits)
                 found = json.dumps(explain(loaded, source, effort, row["image_id"], photo, row["sanity"]))
@@ -111,12 +114,14 @@ def file_stem(image_id: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _loaded(extractor: Extractor, weights_name: str | None, model: bytes, max_length: int, cores: int) -> Loaded:
+def _loaded(
+    extractor: Extractor, weights_name: str | None, model: bytes, max_length: int, search: Search, cores: int
+) -> Loaded:
     use_task_devices(cores)
     network, _ = build_network(extractor, local_weights(weights_name))
     preprocess, captioner = find_network(extractor.name)[1].preprocess_input, load_captioner(model)
     gc.freeze()  # as in udfs/extractor.py
-    return Loaded(join(network, preprocess, captioner), Decoder(captioner, max_length), preprocess)
+    return Loaded(join(network, preprocess, captioner), Decoder(captioner, max_length, search), preprocess)
 
 
 def _decoded(row: dict, size: tuple[int, int], limits: PhotoLimits) -> np.ndarray:

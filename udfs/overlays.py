@@ -1,8 +1,9 @@
-"""Pictures of numbers: maps as colours on a photo, legends and text, with Pillow alone."""
+"""Pictures of numbers: maps as colours on a photo, legends and text."""
 
 from __future__ import annotations
 
 import io
+import os
 import unicodedata
 from functools import lru_cache
 
@@ -13,7 +14,6 @@ PAPER, INK, FAINT = (255, 255, 255), (25, 25, 30), (110, 110, 118)
 # Colours at equal distances: for maps from 0 to 1 (matplotlib's inferno without its black end), and from -1 to 1.
 HEAT = ((66, 10, 104), (147, 38, 103), (221, 81, 58), (252, 165, 10), (252, 255, 164))
 SIGNED = ((5, 60, 190), (70, 140, 240), (255, 255, 255), (250, 100, 70), (190, 10, 20))
-WIDE_FONTS = ("NotoSans-Regular.ttf", "DejaVuSans.ttf", "Arial Unicode.ttf", "Arial.ttf")
 STRONGEST = 0.8  # opacity of a map's largest value, so that the photo shows through everywhere
 
 
@@ -57,7 +57,7 @@ def write(
     """Writes lines of text from the left upper corner `place`, broken at `width` pixels; returns where the next line begins."""
     draw, (left, top) = ImageDraw.Draw(canvas), place
     for line in _lines(text, size, width):
-        draw.text((left, top), line, fill=colour, font=font(line, size))
+        draw.text((left, top), line, fill=colour, font=font(size))
         top += round(size * 1.3)
     return top
 
@@ -70,24 +70,17 @@ def shown(text: str, most: int) -> str:
 
 def fitting(text: str, size: int, width: int) -> str:
     """The text cut to a width in pixels."""
-    while text and font(text, size).getlength(text) > width:
+    while text and font(size).getlength(text) > width:
         text = text.removesuffix("...")[:-1].rstrip() + "..." if len(text) > 4 else ""
     return text
 
 
-def font(text: str, size: int):
-    """The font that Pillow brings; it has ASCII alone, so other text takes one of the machine's where there is one."""
-    return _font(size, text.isascii())
-
-
 @lru_cache
-def _font(size: int, plain: bool):
-    for name in () if plain else WIDE_FONTS:
-        try:
-            return ImageFont.truetype(name, size)
-        except OSError:
-            continue
-    return ImageFont.load_default(size)
+def font(size: int):
+    """DejaVu Sans, which matplotlib brings: it has the letters of most alphabets, and is the same on every machine."""
+    import matplotlib
+
+    return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
 def png(picture: Image.Image) -> bytes:
@@ -102,7 +95,7 @@ def _lines(text: str, size: int, width: int | None) -> list[str]:
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font(longer, size).getlength(longer) > width:
+        if lines[-1] and font(size).getlength(longer) > width:
             lines.append(fitting(word, size, width))
         else:
             lines[-1] = fitting(longer, size, width)

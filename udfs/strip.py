@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from udfs.overlays import FAINT, HEAT, INK, PAPER, SIGNED, blurred, fitting, legend, overlay, scaled, shown, write
+from udfs.overlays import FAINT, HEAT, INK, PAPER, SIGNED, blurred, fitting, font, legend, overlay, scaled, shown, write
 
 TILE, GAP, HEAD, MARGIN = 168, 8, 66, 16  # pixels
 COLUMNS = 8  # words side by side; longer captions go on below
@@ -91,7 +91,7 @@ def _row_names(canvas: Image.Image, top: int, methods: list[Method]) -> None:
         canvas.paste(legend(width, 12, method.colours), (MARGIN, below + 6))
         ends = ("0", "most") if method.colours is HEAT else ("against", "for the word")
         write(canvas, (MARGIN, below + 20), ends[0], 12, FAINT)
-        right = MARGIN + width - round(ImageDraw.Draw(canvas).textlength(ends[1], font_size=12))
+        right = MARGIN + width - round(font(12).getlength(ends[1]))
         write(canvas, (right, below + 20), ends[1], 12, FAINT)
         place += TILE + GAP
     below = write(canvas, (MARGIN, place), "Earlier words", 20, width=width)
