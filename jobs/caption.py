@@ -95,6 +95,7 @@ def caption_folder(
     unchanged = known.where("reason IS NULL").count()
     if before.count() != counts.rows or not rows.exceptAll(before.select(COLUMNS)).isEmpty():
         output.replace(rows)
+    before.unpersist()  # whoever reads this place next in the session shall see what is there now
     return Outcome(
         run=run, rows_in=photos, written=counts.rows - counts.refused - unchanged, unchanged=unchanged,
         quarantined=counts.refused, metrics={"output": output.place, "refused": count_reasons(rows)},
