@@ -25,7 +25,7 @@ def test_two_nodes_extract_and_train_over_their_links(drawn, tmp_path):
             pipeline = laboratory.submit("jobs/run_pipeline.py", *arguments, cwd=ROOT, stdout=out, stderr=err)
             code = pipeline.wait(800)
         after = laboratory.traffic()
-    assert code == 0, (tmp_path / "err").read_text()
+    assert code == 0, "\n".join((tmp_path / name).read_text()[-3000:] for name in ("out", "err"))
     lines = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
     assert [line["job"] for line in lines] == JOBS
     assert lines[0]["written"] == 40
