@@ -109,3 +109,14 @@ def test_a_run_is_not_resumed_with_another_configuration(delta_pipeline):
     workspace, outcomes = delta_pipeline
     with pytest.raises(InputError, match=r"train\.epochs was 4 and is 3"):
         workspace.run("train", f"run.id={outcomes['train'].run}", "train.epochs=3")
+
+
+def test_an_epochs_bleu_is_that_of_its_greedy_captions(parquet_pipeline):
+    workspace, outcomes = parquet_pipeline
+    run = outcomes["train"].run
+    scored = workspace.run("evaluate", f"run.id={run}", "evaluate.split=dev", "evaluate.beam_width=1").metrics
+    history = (workspace.folder / "runs" / run / "metrics.jsonl").read_text().splitlines()
+    best = min(map(json.loads, history), key=lambda line: line["val_loss"])
+    assert best["bleu1"] > 0
+    for name in ("bleu1", "bleu2", "bleu3", "bleu4"):
+        assert best[name] == pytest.approx(scored[name], rel=1e-9), name

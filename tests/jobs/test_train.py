@@ -223,7 +223,7 @@ def test_metrics_reach_tensorboard_and_mlflow_too(quiet, monkeypatch):
     (found,) = client.search_runs([client.get_experiment_by_name("captioner").experiment_id])
     assert found.info.run_name == "tracked"
     assert found.data.params["train.epochs"] == "2"
-    for name in ("loss", "val_loss", "accuracy", "val_accuracy", "learning_rate", "captions_per_second"):
+    for name in ("loss", "val_loss", "accuracy", "val_accuracy", "bleu4", "learning_rate", "captions_per_second"):
         history = client.get_metric_history(found.info.run_id, name)
         assert [metric.value for metric in history] == [line[name] for line in lines], name
     for worker in lines[0]["workers"]:
@@ -237,7 +237,7 @@ def test_metrics_reach_tensorboard_and_mlflow_too(quiet, monkeypatch):
     tags = [{value.tag: value for value in event.summary.value} for event in events if event.summary.value]
     assert [event.step for event in events if event.summary.value] == [1, 2]
     assert set(tags[0]) == {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "words", "seconds",
-                            "captions_per_second", "words_per_second"} | {
+                            "captions_per_second", "words_per_second", "bleu1", "bleu2", "bleu3", "bleu4"} | {
         f"worker_{rank}/{name}" for rank in (0, 1)
         for name in ("captions", "cpu_cores", "memory_mb", "sent_mb", "received_mb")
     }  # fmt: skip

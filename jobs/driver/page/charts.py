@@ -39,7 +39,7 @@ def lines(
         axes.set_ylabel(y)
         axes.xaxis.get_major_locator().set_params(integer=True)
         if len(series) > 1:
-            axes.legend()
+            axes.figure.legend(loc="outside lower center", ncols=min(4, len(series)), fontsize=9)
 
     return _svg(name, draw, WIDTH, HEIGHT)
 
@@ -55,7 +55,7 @@ def shares(name: str, series: dict[str, dict[float, float]], x: str):
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel("%")
         axes.set_ylim(bottom=0)
-        axes.legend()
+        axes.figure.legend(loc="outside lower center", ncols=min(4, len(series)), fontsize=9)
 
     return _svg(name, draw, WIDTH, HEIGHT)
 
