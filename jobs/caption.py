@@ -18,7 +18,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.driver.caption_output import SCHEMA, caption_output
-from jobs.driver.champion import require_champion, require_trained
+from jobs.driver.champion import promoted_run, require_trained
 from jobs.driver.extractors import ship_weights
 from jobs.driver.job import Job, Outcome, run_job
 from jobs.driver.runs import fingerprint
@@ -35,7 +35,7 @@ COLUMNS = [part.split()[0] for part in SCHEMA.split(", ")]
 
 def main(job: Job) -> Outcome:
     settings = job.settings.caption
-    run = require_champion(job.settings).run if job.settings.run.id in ("auto", "champion") else job.settings.run.id
+    run = promoted_run(job.settings)
     run_folder = require_trained(job.settings, run)
     photos = find_folder(job, settings.photos)
     if settings.format == "delta":

@@ -7,10 +7,10 @@ Both runs need captions of the split in the table `predictions` (jobs/evaluate.p
 
 from __future__ import annotations
 
-from jobs.driver.champion import require_champion, require_trained
+from jobs.driver.champion import named_run, require_trained
 from jobs.driver.comparison import FIGURES, Comparison, compare_runs, describe
 from jobs.driver.job import Job, Outcome, run_job
-from jobs.driver.runs import latest_run, read_json, run_folder
+from jobs.driver.runs import read_json, run_folder
 from udfs.errors import InputError
 
 
@@ -33,8 +33,7 @@ def main(job: Job) -> Outcome:
 def named_runs(job: Job) -> list[str]:
     """The two runs that `compare.runs` names. Raises InputError where it does not name two finished ones."""
     names = [name.strip() for name in job.settings.compare.runs.split(",")]
-    meanings = {"champion": lambda: require_champion(job.settings).run, "auto": lambda: latest_run(job)}
-    runs = [meanings[name]() if name in meanings else name for name in names]
+    runs = [named_run(job, name) for name in names]
     if len(runs) != 2 or len(set(runs)) != 2:
         raise InputError(
             f"compare.runs: found {', '.join(runs)}, expected two different runs; give runs=A,B, the one to beat first"

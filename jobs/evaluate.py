@@ -14,12 +14,12 @@ from pyspark.sql import functions as F
 
 from conf import Settings
 from jobs.driver.baselines import normalised, with_counts
-from jobs.driver.champion import require_champion, require_trained
+from jobs.driver.champion import named_run, require_trained
 from jobs.driver.job import Job, Outcome, run_job
 from jobs.driver.lines import pinned
 from jobs.driver.page import page_uri, write_page
 from jobs.driver.quarantine import quarantine
-from jobs.driver.runs import latest_run, read_json, write_json
+from jobs.driver.runs import read_json, write_json
 from jobs.driver.scores import score_captions
 from udfs import files
 from udfs.decoding import Search, caption_photos
@@ -27,10 +27,7 @@ from udfs.errors import InputError
 
 
 def main(job: Job) -> Outcome:
-    wanted = job.settings.run.id
-    if wanted == "champion":
-        return evaluate_run(job, require_champion(job.settings).run)
-    return evaluate_run(job, latest_run(job) if wanted == "auto" else wanted)
+    return evaluate_run(job, named_run(job, job.settings.run.id))
 
 
 def evaluate_run(job: Job, run_id: str) -> Outcome:

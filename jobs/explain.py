@@ -21,7 +21,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.driver.champion import require_champion, require_trained
+from jobs.driver.champion import promoted_run, require_trained
 from jobs.driver.extractors import ship_weights
 from jobs.driver.job import Job, Outcome, run_job
 from jobs.driver.named_photos import named_photos
@@ -40,8 +40,7 @@ INDEX = "explanations.json"
 
 
 def main(job: Job) -> Outcome:
-    settings, wanted = job.settings, job.settings.run.id
-    run = require_champion(settings).run if wanted in ("auto", "champion") else wanted
+    settings, run = job.settings, promoted_run(job.settings)
     folder = require_trained(settings, run)
     output = f"{folder}/report/explanations" if settings.explain.output == "auto" else absolute(settings.explain.output)
     named = named_photos(job, "explain.photos", settings.explain.photos, settings.explain.photos_limit)

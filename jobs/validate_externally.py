@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 
 from jobs import evaluate, extract_features, tokenize_captions
 from jobs.driver.baselines import with_counts
-from jobs.driver.champion import require_champion, require_trained
+from jobs.driver.champion import named_run, require_trained
 from jobs.driver.corpus import NoCaptions, at_root, find_corpus, find_photos
 from jobs.driver.distances import Distances, measure_distances
 from jobs.driver.extractors import resolve_extractor, ship_weights
@@ -30,7 +30,7 @@ from jobs.driver.look_alikes import look_alikes, photo_hashes
 from jobs.driver.page import write_page
 from jobs.driver.photo_groups import group_scores
 from jobs.driver.population import Population, lengths, named_objects, nouns, profile, token_table
-from jobs.driver.runs import latest_run, read_json, write_json
+from jobs.driver.runs import read_json, write_json
 from jobs.driver.verdict import farthest, gaps, verdict
 from jobs.driver.word_shift import missing_words, unseen_words, word_shift
 from udfs.errors import InputError
@@ -41,10 +41,7 @@ KEPT = StorageLevel.MEMORY_AND_DISK
 
 
 def main(job: Job) -> Outcome:
-    wanted = job.settings.run.id
-    if wanted == "champion":
-        return validate(job, require_champion(job.settings).run)
-    return validate(job, latest_run(job) if wanted == "auto" else wanted)
+    return validate(job, named_run(job, job.settings.run.id))
 
 
 def validate(job: Job, run_id: str) -> Outcome:

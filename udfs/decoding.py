@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from udfs.captioner import TRUNK_OUTPUT, logits_head
 from udfs.devices import use_task_devices
+from udfs.features import feature_rows
 from udfs.text import END, PADDING, START, UNKNOWN
 
 NEVER_GENERATED = (PADDING, START, UNKNOWN)
@@ -160,8 +161,8 @@ def caption_photos(
         if not batch.num_rows:
             continue
         decoder = _decoder(model.value, max_length, search, task_cores)
-        feature = batch.column("feature").flatten().to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1)
-        hypotheses = [" ".join(tokens[token] for token in caption) for caption in decoder.captions(feature)]
+        captions = decoder.captions(feature_rows(batch.column("feature")))
+        hypotheses = [" ".join(tokens[token] for token in caption) for caption in captions]
         yield pa.RecordBatch.from_arrays(
             [batch.column("image_id"), pa.array(hypotheses, pa.string())], names=["image_id", "hypothesis"]
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from udfs.bleu import ORDERS, BleuCounts, bleu_scores
+from udfs.bleu import BleuCounts, bleu_scores
 from udfs.bootstrap import interval, weighted_sums
 
 BLOCK = 1000  # photos whose weights are held at a time
@@ -19,13 +19,7 @@ def score_group(samples: int, seed: int, confidence: float, key: tuple, rows: pd
     """
     blocks = (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
     (found,) = weighted_sums(samples, seed, blocks)
-    scores = [scores_of(sums) for sums in found["sums"]]
+    scores = [bleu_scores(BleuCounts.from_row(sums)) for sums in found["sums"]]
     low, high = interval(np.array([score["bleu4"] for score in scores[1:]]), confidence)
     values = [*key, len(rows), scores[0]["bleu1"], scores[0]["bleu4"], low, high]
     return pd.DataFrame([values], columns=["kind", "name", "photos", "bleu1", "bleu4", "low", "high"])
-
-
-def scores_of(sums: np.ndarray) -> dict[str, float]:
-    """BLEU-1..4 of summed counts in the order of `score_group`."""
-    n, sums = len(ORDERS), [int(value) for value in sums]
-    return bleu_scores(BleuCounts(tuple(sums[:n]), tuple(sums[n : 2 * n]), sums[2 * n], sums[2 * n + 1]))

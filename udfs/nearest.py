@@ -6,17 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from udfs.features import feature_rows, unit_rows
 
 SCHEMA = "image_id string, neighbour string, cosine float"
 # Digits in which cosines are compared: copies of a photo differ in the last bits, and their names shall decide.
 DIGITS = 5
-
-
-def unit_rows(features: pa.ListArray | pa.ChunkedArray, rows: int) -> np.ndarray:
-    """A column of features as float32 (rows, size), each of length 1; one without any direction stays 0."""
-    matrix = np.asarray(pc.list_flatten(features), "float32").reshape(rows, -1)
-    return matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), np.finfo("float32").tiny)
 
 
 def nearest_photos(wanted, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -32,7 +27,7 @@ def nearest_photos(wanted, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Rec
             continue
         candidates = np.array(batch.column("image_id").to_pylist(), object)
         descending = np.argsort(candidates)[::-1]
-        candidates, theirs = candidates[descending], unit_rows(batch.column("feature"), batch.num_rows)[descending]
+        candidates, theirs = candidates[descending], unit_rows(feature_rows(batch.column("feature")))[descending]
         cosines = np.round(features @ theirs.T, DIGITS)
         for column, name in enumerate(candidates):
             if name in place:

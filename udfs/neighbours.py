@@ -10,20 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
+from udfs.features import feature_rows, unit_rows
+
 SCHEMA = "query int, held_out boolean, distance double, neighbour string"
-
-
-def unit_rows(features: np.ndarray) -> np.ndarray:
-    """Rows scaled to length 1, float32; a row of zeros stays."""
-    features = np.asarray(features, "float32")
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-
-
-def feature_rows(column: pa.Array) -> np.ndarray:
-    """An Arrow column of equally long lists as a matrix (rows, feature size)."""
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
 
 
 def nearest_in_batches(queries, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

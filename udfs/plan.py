@@ -65,11 +65,6 @@ class Plan:
         """Updates of the weights an epoch."""
         return -(-self.steps // self.sync_every)
 
-    @property
-    def workers_differ(self) -> bool:
-        """Whether each worker has a state of its own, and the outcome depends on their number."""
-        return bool(self.average_every or self.gradient_rank)
-
     def updates_after(self, step: int) -> bool:
         """Whether the weights are updated after a step of an epoch, counted from 1."""
         return step % self.sync_every == 0 or step == self.steps
@@ -108,6 +103,11 @@ class Plan:
         captions = -(-self.batch_size // workers)
         activations = 4 * captions * self.train.width * (self.shape.vocabulary_size // 2 + 16 * self.shape.lstm_units)
         return TENSORFLOW_BYTES + NUMBER_BYTES[self.precision] * (weights + examples + activations)
+
+
+def workers_differ(train) -> bool:
+    """Whether each worker has a state of its own, so that the outcome depends on their number; of a Plan or conf's Train."""
+    return bool(train.average_every or train.gradient_rank)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from udfs.decoding import Decoder
 from udfs.devices import use_task_devices
 from udfs.errors import InputError
 from udfs.event_files import event_file
-from udfs.plan import Member, Plan
+from udfs.plan import Member, Plan, workers_differ
 from udfs.reader import Split, worker_batches
 from udfs.training_step import Engine
 from udfs.usage import Usage
@@ -119,7 +119,7 @@ class Training:
 
     def with_own_state(self) -> range:
         """The ranks that have something which the chief's checkpoint does not hold."""
-        return range(self.member.workers if self.plan.workers_differ and self.member.workers > 1 else 0)
+        return range(self.member.workers if workers_differ(self.plan) and self.member.workers > 1 else 0)
 
     def wait_for_all(self) -> None:
         self.engine.exchange.total([np.ones(1)])

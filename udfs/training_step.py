@@ -100,19 +100,20 @@ class Engine:
             gradients = [dense(gradient) for gradient in gradients]
             return sums, self._low_rank.total(gradients, lambda parts: self.exchange.wired_total([], parts, scale)[1])
         sparse = next((number for number, gradient in enumerate(gradients) if not is_dense(gradient)), None)
-        if sparse is None:
-            (sums,), gradients = self.exchange.wired_total([sums], gradients, scale)
-            return sums, gradients
-        rows, height = gradients[sparse], int(gradients[sparse].dense_shape[0])
-        counts = self.exchange.by_rank(np.array([rows.indices.shape[0]]), self.rank)[:, 0]
-        if self.exchange.rows_are_smaller(int(counts.max()), height, rows.values.shape[1]):
+        rows = self._rows_to_gather(gradients[sparse]) if sparse is not None else None
+        if rows is not None:
             gradients.pop(sparse)
-            (sums,), gradients = self.exchange.wired_total([sums], gradients, scale)
+        (sums,), gradients = self.exchange.wired_total([sums], [dense(gradient) for gradient in gradients], scale)
+        if rows is not None:
+            height = int(rows.dense_shape[0])
             gradients.insert(sparse, self.exchange.wired_rows(rows.indices, rows.values, height, scale))
-            return sums, gradients
-        gradients[sparse] = dense(rows)
-        (sums,), gradients = self.exchange.wired_total([sums], gradients, scale)
         return sums, gradients
+
+    def _rows_to_gather(self, gradient):
+        """A sparse gradient where gathering the workers' rows is less than reducing the whole matrix, on all of them alike."""
+        counts = self.exchange.by_rank(np.array([gradient.indices.shape[0]]), self.rank)
+        height, width = int(gradient.dense_shape[0]), gradient.values.shape[1]
+        return gradient if self.exchange.rows_are_smaller(int(counts.max()), height, width) else None
 
     def average(self) -> None:
         """Gives every worker the mean of all workers' weights. What travels is how far each has moved since the last time.

@@ -13,7 +13,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from udfs.bleu import count_batches
-from udfs.nearest import SCHEMA, nearest_photos, unit_rows
+from udfs.features import feature_rows, unit_rows
+from udfs.nearest import SCHEMA, nearest_photos
 from udfs.text import words
 
 SHUFFLES = 5  # one shuffle of a small split is a matter of luck
@@ -73,7 +74,7 @@ def nearest_captions(scored: DataFrame, captions: DataFrame, features: DataFrame
 
 
 def _nearest_of_block(part, trained: DataFrame) -> list[tuple[str, str]]:
-    content = part.column("image_id").to_pylist(), unit_rows(part.column("feature"), part.num_rows)
+    content = part.column("image_id").to_pylist(), unit_rows(feature_rows(part.column("feature")))
     shared = trained.sparkSession.sparkContext.broadcast(content)
     best = trained.mapInArrow(partial(nearest_photos, shared), SCHEMA).groupBy("image_id")
     rows = best.agg(F.max(F.struct("cosine", "neighbour")).alias("best")).select("image_id", "best.neighbour").collect()

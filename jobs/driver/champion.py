@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from conf import Settings
 from jobs.driver.job import Job
-from jobs.driver.runs import fingerprint, read_json, record_decision, run_folder, runs_root, write_json
+from jobs.driver.runs import fingerprint, latest_run, read_json, record_decision, run_folder, runs_root, write_json
 from udfs import files
 from udfs.errors import InputError
 
@@ -55,6 +55,19 @@ def require_champion(settings: Settings) -> Champion:
             f"run.id: no run in {settings.paths.runs} has been promoted yet; run jobs/gate.py or jobs/promote.py first"
         )
     return found
+
+
+def named_run(job: Job, name: str) -> str:
+    """The id of the run that a name means: champion, auto for the one that finished training last, or an id itself."""
+    if name == "champion":
+        return require_champion(job.settings).run
+    return latest_run(job) if name == "auto" else name
+
+
+def promoted_run(settings: Settings) -> str:
+    """The id that run.id means to a job which uses what was promoted: auto is the champion too."""
+    wanted = settings.run.id
+    return require_champion(settings).run if wanted in ("auto", "champion") else wanted
 
 
 def promote(job: Job, run: str, before: Champion | None, reasons: list[str], metrics: dict) -> tuple[Champion, int]:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from functools import partial, reduce
 
 import numpy as np
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from conf.schema import Compare
 from jobs.driver.baselines import constant_captions, shuffled_captions, with_counts
-from jobs.driver.scores import BLEU_NUMBERS, bleu_figures
+from jobs.driver.scores import BLEU_NUMBERS, bleu_figures, bleu_row, interval_of
 from udfs.bleu import ORDERS
-from udfs.bootstrap import interval, weighted_sums
+from udfs.bootstrap import weighted_sums
 from udfs.errors import InputError
 
 FIGURES = (*(f"bleu{order}" for order in ORDERS), "repeated", "gain_over_shuffled")
@@ -64,7 +64,7 @@ def compare_with_baselines(
     """Compares a run with captions that never look at the photo: the most frequent one, and those of other photos."""
     rows = predictions.where((F.col("run_id") == run) & (F.col("split") == split)).persist()
     constant = with_counts(constant_captions(rows, captions))
-    columns = [*_of_run(run, rows), constant.select("image_id", _bleu().alias("most_frequent_caption"))]
+    columns = [*_of_run(run, rows), constant.select("image_id", bleu_row().alias("most_frequent_caption"))]
     samples = _samples(columns, settings)
     figures = {run: _figures(samples, run)}
     for name, column in (("most_frequent_caption", "most_frequent_caption"), ("shuffled_photos", f"{run}/shuffled")):
@@ -74,8 +74,7 @@ def compare_with_baselines(
 
 def describe(values: np.ndarray, confidence: float) -> dict[str, float]:
     """A figure and its bootstrap interval, for a JSON line."""
-    low, high = interval(values[1:], confidence)
-    return {"value": round(float(values[0]), 6), "low": round(low, 6), "high": round(high, 6)}
+    return {"value": round(float(values[0]), 6), **interval_of(values, confidence)}
 
 
 def _of_run(name: str, rows: DataFrame) -> list[DataFrame]:
@@ -83,16 +82,12 @@ def _of_run(name: str, rows: DataFrame) -> list[DataFrame]:
     shuffled = (
         with_counts(shuffled_captions(rows))
         .groupBy("image_id")
-        .agg(F.array(*[F.sum(_bleu()[place]) for place in range(BLEU_NUMBERS)]).alias(f"{name}/shuffled"))
+        .agg(F.array(*[F.sum(bleu_row()[place]) for place in range(BLEU_NUMBERS)]).alias(f"{name}/shuffled"))
     )
     same = F.count("*").over(Window.partitionBy("hypothesis"))
     repeated = F.array((same > 1).cast("bigint"), F.lit(1).cast("bigint"))
-    own = rows.select("image_id", _bleu().alias(name), repeated.alias(f"{name}/repeated"))
+    own = rows.select("image_id", bleu_row().alias(name), repeated.alias(f"{name}/repeated"))
     return [own, shuffled]
-
-
-def _bleu() -> Column:
-    return F.concat("matches", "totals", F.array("hypothesis_length", "reference_length"))
 
 
 def _samples(parts: list[DataFrame], settings: Compare) -> dict[str, np.ndarray]:

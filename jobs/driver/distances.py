@@ -12,7 +12,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.driver.session import arrow_batches
-from udfs.neighbours import SCHEMA, feature_rows, nearest_in_batches, unit_rows
+from udfs.features import feature_rows, unit_rows
+from udfs.neighbours import SCHEMA, nearest_in_batches
 from udfs.populations import frechet_against_control
 
 QUERY_BYTES = 128 * 2**20  # of the features that are compared with the training photos at a time

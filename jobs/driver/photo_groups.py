@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.schema import Compare, External
+from jobs.driver.scores import bleu_row
 from udfs.group_scores import SCHEMA, score_group
 from udfs.populations import bin_of, quantile_edges
 
@@ -28,9 +29,12 @@ def group_scores(
     distances: image_id, distance. leaked: photos with a look-alike in training. objects: image_id, token.
     """
     members, bounds = memberships(scored, distances, leaked, objects, settings)
-    counts = F.concat("matches", "totals", F.array("hypothesis_length", "reference_length")).alias("counts")
     groups = scored.sparkSession.createDataFrame(members)
-    rows = scored.select("image_id", counts).join(groups, "image_id").select("kind", "name", "image_id", "counts")
+    rows = (
+        scored.select("image_id", bleu_row().alias("counts"))
+        .join(groups, "image_id")
+        .select("kind", "name", "image_id", "counts")
+    )
     work = partial(score_group, compare.resamples, compare.seed, compare.confidence)
     found = rows.groupBy("kind", "name").applyInPandas(work, SCHEMA).toPandas()
     groups = [{**row, **bounds.get((row["kind"], row["name"]), {})} for row in found.to_dict("records")]

@@ -15,6 +15,7 @@ from conf import Settings
 from jobs.driver.storage import absolute
 from udfs import files
 from udfs.errors import InputError
+from udfs.plan import workers_differ
 
 if TYPE_CHECKING:
     from jobs.driver.job import Job
@@ -52,8 +53,8 @@ def runs_root(settings: Settings) -> str:
 def identity(settings: Settings, made_from: dict) -> dict:
     """What decides the outcome of a training run, flat: settings and the table versions it reads."""
     train = {key: value for key, value in asdict(settings.train).items() if key not in OPERATIONAL}
-    if settings.train.average_every or settings.train.gradient_rank:
-        train["workers"] = settings.train.workers  # each of which has a state of its own
+    if workers_differ(settings.train):
+        train["workers"] = settings.train.workers
     groups = {"model": asdict(settings.model), "train": train, "tables": made_from}
     return {f"{group}.{key}": value for group, values in groups.items() for key, value in values.items()}
 

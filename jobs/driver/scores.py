@@ -10,7 +10,7 @@ from functools import partial, reduce
 
 import numpy as np
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from conf.schema import Compare
@@ -48,6 +48,11 @@ def score_captions(scored: DataFrame, captions: DataFrame, features: DataFrame, 
         "legacy": first_of(bleu_figures(sums["legacy"], LEGACY_WEIGHTS)),
         "baselines": {name: first_of(figures_of(sums[name][:1])) for name in BASELINES if name in sums},
     }
+
+
+def bleu_row() -> Column:
+    """The numbers that BLEU needs of a caption, as one array, from the columns that `predictions` keeps."""
+    return F.concat("matches", "totals", F.array("hypothesis_length", "reference_length"))
 
 
 def with_boundary_tokens(scored: DataFrame) -> DataFrame:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from udfs.explanation import Effort
 from udfs.sight import Sight, join
 
 SIDE, VOCABULARY = 56, 8
 RED_WORD, BLUE_WORD = 5, 6
 CAPTION = np.array([RED_WORD, BLUE_WORD], "int32")
 RED, BLUE = (slice(6, 18), slice(34, 46)), (slice(36, 48), slice(8, 20))  # rows and columns of the two squares
+EFFORT = Effort(
+    smooth_samples=10, smooth_noise=0.15, occlusion_patch=8, occlusion_stride=4, curve_steps=7, random_orders=8,
+    batch_size=16, seed=0,
+)  # fmt: skip
 
 
 def planted_photo() -> np.ndarray:

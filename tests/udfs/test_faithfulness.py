@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-from seeing import BLUE, CAPTION, RED, SIDE, VOCABULARY, planted_photo, planted_sight
-from test_saliency import EFFORT
+from seeing import BLUE, CAPTION, EFFORT, RED, SIDE, VOCABULARY, planted_photo, planted_sight
 
 from udfs.captioner import CaptionerShape, build_captioner
 from udfs.earlier_words import leave_one_out

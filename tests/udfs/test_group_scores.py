@@ -2,13 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from udfs.bleu import bleu_counts
-from udfs.group_scores import score_group, scores_of
+from udfs.bleu import BleuCounts, bleu_counts, bleu_scores
+from udfs.group_scores import score_group
 
 
 def counts(hypothesis: str, reference: str) -> list[int]:
-    found = bleu_counts(hypothesis.split(), [reference.split()])
-    return [*found.matches, *found.totals, found.hypothesis_length, found.reference_length]
+    return bleu_counts(hypothesis.split(), [reference.split()]).as_row()
 
 
 def test_a_group_has_the_bleu_of_its_summed_counts():
@@ -17,7 +16,7 @@ def test_a_group_has_the_bleu_of_its_summed_counts():
         {"image_id": [f"{n}.jpg" for n in range(len(pairs))], "counts": [counts(*pair) for pair in pairs]}
     )
     (found,) = score_group(200, 0, 0.95, ("object", "dog"), rows).to_dict("records")
-    whole = scores_of(np.sum([counts(*pair) for pair in pairs], axis=0))
+    whole = bleu_scores(BleuCounts.from_row(np.sum([counts(*pair) for pair in pairs], axis=0)))
     assert (found["kind"], found["name"], found["photos"]) == ("object", "dog", 1400)
     assert found["bleu4"] == pytest.approx(whole["bleu4"])
     assert found["low"] < found["bleu4"] < found["high"]

@@ -3,7 +3,8 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 
-from udfs.nearest import nearest_photos, unit_rows
+from udfs.features import feature_rows, unit_rows
+from udfs.nearest import nearest_photos
 
 
 def batch(names: list[str], features: np.ndarray) -> pa.RecordBatch:
@@ -12,7 +13,7 @@ def batch(names: list[str], features: np.ndarray) -> pa.RecordBatch:
 
 
 def nearest(wanted: pa.RecordBatch, batches: list[pa.RecordBatch]) -> dict[str, str]:
-    content = wanted.column("image_id").to_pylist(), unit_rows(wanted.column("feature"), wanted.num_rows)
+    content = wanted.column("image_id").to_pylist(), unit_rows(feature_rows(wanted.column("feature")))
     (found,) = nearest_photos(SimpleNamespace(value=content), iter(batches))
     return dict(zip(found.column("image_id").to_pylist(), found.column("neighbour").to_pylist(), strict=True))
 

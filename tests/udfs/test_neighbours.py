@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from udfs.neighbours import feature_rows, nearest_in_batches, unit_rows
+from udfs.features import feature_rows, unit_rows
+from udfs.neighbours import nearest_in_batches
 
 
 def test_equals_every_distance_computed_at_once():

@@ -2,15 +2,10 @@
 
 import numpy as np
 import pytest
-from seeing import BLUE, CAPTION, RED, SIDE, planted_photo, planted_sight
+from seeing import BLUE, CAPTION, EFFORT, RED, SIDE, planted_photo, planted_sight
 
-from udfs.explanation import METHODS, Effort, bound, saliency_maps
+from udfs.explanation import METHODS, bound, saliency_maps
 from udfs.saliency import grad_cam, in_batches, occlusion, smooth_grad, starts
-
-EFFORT = Effort(
-    smooth_samples=10, smooth_noise=0.15, occlusion_patch=8, occlusion_stride=4, curve_steps=7, random_orders=8,
-    batch_size=16, seed=0,
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

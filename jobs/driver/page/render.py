@@ -10,6 +10,7 @@ from markupsafe import Markup
 from jobs.driver.page import charts
 from jobs.driver.page.collect import Page
 from udfs.bleu import ORDERS
+from udfs.curves import best_line
 
 SCORES = tuple(f"bleu{order}" for order in ORDERS)
 NAMES = {
@@ -68,15 +69,12 @@ def number(value: float | None) -> str:
 def interval_of(metrics: dict, name: str) -> tuple[float, float] | None:
     """The interval of a figure as an evaluation notes it, or None where it has none."""
     found = metrics.get("intervals", {}).get(name)
-    if found is None:
-        return None
-    return (found["low"], found["high"]) if isinstance(found, dict) else tuple(found)
+    return (found["low"], found["high"]) if found else None
 
 
 def beam_of(evaluation: dict) -> str:
     """How wide an evaluation's beam was, in words."""
-    made_from = evaluation.get("made_from", {})
-    width = made_from.get("decoding", made_from).get("beam_width")
+    width = evaluation.get("made_from", {}).get("decoding", {}).get("beam_width")
     return "" if width is None else "greedy" if width == 1 else f"beam {width}"
 
 
@@ -116,7 +114,7 @@ def curves(history: list[dict], training: dict, monitor: str) -> dict | None:
     if not history:
         return None
     epochs = [line["epoch"] for line in history]
-    best = training.get("best_epoch") or min(history, key=lambda line: line["val_loss"])["epoch"]
+    best = training.get("best_epoch") or best_line(history, monitor)["epoch"]
     losses = {name: (epochs, [line[key] for line in history]) for name, key in LOSSES.items()}
     noted = [line for line in history if SCORES[0] in line]
     bleu = {f"BLEU-{name[4]}": ([x["epoch"] for x in noted], [x.get(name) for x in noted]) for name in SCORES}

@@ -62,7 +62,7 @@ def full_page() -> Page:
     history = [{"epoch": n, "loss": 3.0 / n, "val_loss": 3.2 / n, "seconds": 2.0, "captions_per_second": 45.0,
                 "workers": [worker], **SCORE} for n in (1, 2, 3)]  # fmt: skip
     metrics = {**SCORE, "legacy": SCORE, "baselines": {"shuffled_photos": SCORE, HOSTILE[0]: SCORE}}
-    made_from = {"captions": 1, "features": 2, "beam_width": 3, "split": "dev"}
+    made_from = {"captions": 1, "features": 2, "decoding": {"beam_width": 3}, "split": "dev"}
     return Page(
         run="<b>run</b>", split="dev", identity={"train.seed": HOSTILE[1]}, extractor=HOSTILE[2], history=history,
         evaluations={"dev": {"scored": 9, "made_from": made_from, "version": 4, "metrics": metrics}},
