@@ -11,11 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import conf
 from jobs.driver.job import Job, Outcome, perform
 
 ROOT = Path(__file__).parent.parent
+# Drawn examples are the same ones each time; `pytest --hypothesis-profile=explore` looks for new ones.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("explore", print_blob=True)
+settings.load_profile("repeatable")
 # A network that is quick to build and run, with weights that need no file.
 SMALL_NETWORK = ["extractor.name=mobilenet_v2", "extractor.weights=random:0", "extractor.layer=default"]
 

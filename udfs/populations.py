@@ -55,12 +55,15 @@ def log_odds(first: np.ndarray, first_size: int, second: np.ndarray, second_size
     population's size.
     """
     worth = PRIOR_SHARE * min(first_size, second_size)
-    prior = worth * (first + second) / (first_size + second_size)
+    share = (first + second) / (first_size + second_size)
+    told = (share > 0) & (share < 1)  # what every photo has, or none, tells the populations not apart
+    prior = worth * np.where(told, share, 0.5)
     odds, variance = 0.0, 0.0
     for sign, count, size in ((1, first, first_size), (-1, second, second_size)):
         has, has_not = count + prior, size + worth - count - prior
-        odds = odds + sign * (np.log(has) - np.log(np.maximum(has_not, 0.5)))
-        variance = variance + 1 / has + 1 / np.maximum(has_not, 0.5)
+        odds = odds + sign * (np.log(has) - np.log(has_not))
+        variance = variance + 1 / has + 1 / has_not
+    odds = np.where(told, odds, 0.0)
     return odds, odds / np.sqrt(variance)
 
 
