@@ -1,16 +1,17 @@
-"""How much BLEU the frugal settings cost: each setting trained with every seed, compared on the same photos.
+"""What settings of the training do to BLEU: each trained with every seed, compared with a reference on the same photos.
 
-    python -m lab.frugal [lab/frugal.yaml]
+    python -m lab.trials lab/frugal.yaml | lab/choices.yaml
 
 Runs the ordinary jobs in one Spark session, in a network namespace whose loopback interface carries nothing but this gang's
 traffic, so that the bytes are its own. Finished runs are kept: the same command goes on where it was stopped. Writes a JSON
-file with every figure, and a plot of it.
+file with every figure and, where the file names one, a plot of BLEU against bytes; prints the figures as a table.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from itertools import product
@@ -35,7 +36,8 @@ def main(path: str) -> None:
         enter_own_network()
     study = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     names, seeds = list(study["settings"]), study["seeds"]
-    runs = {(name, seed): train(study, name, seed) for seed, name in product(seeds, names)}
+    title = Path(path).stem
+    runs = {(name, seed): train(study, title, name, seed) for seed, name in product(seeds, names)}
     job = Job("compare", conf.load(study["config"], ["evaluate.split=dev"]))
     predictions = job.warehouse.table("predictions").read()
     found = compare_runs(predictions, list(runs.values()), "dev", job.settings.compare).figures
@@ -48,21 +50,23 @@ def main(path: str) -> None:
         "settings": settings,
     }  # fmt: skip
     Path(study["json"]).write_text(json.dumps(report, indent=1) + "\n")
-    plot(report, study["plot"])
+    if "plot" in study:
+        plot(report, study["plot"])
+    print(table(settings))
 
 
 def enter_own_network() -> None:
     """Starts this program again in a network namespace of its own; it needs root and iproute2."""
-    command = 'ip link set lo up && exec "$0" -m lab.frugal "$@"'
+    command = 'ip link set lo up && exec "$0" -m lab.trials "$@"'
     environment = {**os.environ, INSIDE: "1", "SPARK_LOCAL_IP": "127.0.0.1"}
     if os.geteuid() or subprocess.run(["unshare", "--net", "ip", "link"], capture_output=True).returncode:
-        sys.exit("lab.frugal needs root, unshare (util-linux) and ip (iproute2) for a network of its own")
+        sys.exit("lab.trials needs root, unshare (util-linux) and ip (iproute2) for a network of its own")
     os.execvpe("unshare", ["unshare", "--net", "sh", "-c", command, sys.executable, *sys.argv[1:]], environment)
 
 
-def train(study: dict, name: str, seed: int) -> str:
+def train(study: dict, title: str, name: str, seed: int) -> str:
     """Trains and scores one run, unless that is done; its id."""
-    run = f"frugal-{name}-{seed}"
+    run = f"{title}-{re.sub('[^a-z0-9]+', '-', name.lower())}-{seed}"
     overrides = [f"run.id={run}", f"train.seed={seed}", *study["common"], *study["settings"][name]]
     for module in (jobs.train, jobs.evaluate):
         job = Job(module.__name__.rpartition(".")[2], conf.load(study["config"], [*overrides, "evaluate.split=dev"]))
@@ -107,6 +111,22 @@ def read_history(job: Job, run: str) -> list[dict]:
     ]
 
 
+def table(settings: list[dict]) -> str:
+    """The figures as a Markdown table."""
+    columns = ("setting", "overrides", "MB an epoch", "s an epoch", "val_loss", "BLEU-4", "difference")
+    rows = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    for found in settings:
+        overrides = " ".join(f"`{override.removeprefix('train.')}`" for override in found["overrides"])
+        low, high = found["bleu4_difference_low"], found["bleu4_difference_high"]
+        difference = f"{found['bleu4_difference']:+.3f} ({low:+.3f} to {high:+.3f})"
+        cells = [
+            found["name"], overrides, f"{found['bytes_per_epoch'] / 1e6:.0f}", f"{found['seconds_per_epoch']:.0f}",
+            f"{found['val_loss_mean']:.3f}", f"{found['bleu4_mean']:.3f}", difference,
+        ]  # fmt: skip
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 def plot(report: dict, path: str) -> None:
     """BLEU-4 against bytes, with the interval of the difference to the reference drawn around its mean."""
     import matplotlib
@@ -132,4 +152,6 @@ def plot(report: dict, path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "lab/frugal.yaml")
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(sys.argv[1])
