@@ -163,6 +163,9 @@ class Train:
     restart_pause: float = setting(2.0, "seconds before the first restart; doubled for each further one", low=0.0)
     start_timeout: float = setting(300.0, "seconds the gang may take to assemble", low=1.0)
     stall_timeout: float = setting(300.0, "seconds a worker may take for a step", low=1.0)
+    progress_seconds: float = setting(
+        30.0, "seconds between lines of progress where there is no terminal; 0: none", low=0.0
+    )
     lease_timeout: float = setting(
         60.0, "seconds without a sign after which another driver may go on with the run", low=3.0
     )

@@ -100,7 +100,8 @@ def train(job: Job, run: Wanted, plan: Plan, lease: Lease, photos: int) -> tuple
 
 def make_view(job: Job, run: Wanted, plan: Plan):
     """What is done with the workers' events: shown, and logged to MLflow where that is configured."""
-    show = TrainingView(plan.epochs, sum(plan.train.captions(lane) for lane in range(len(plan.train.lanes))))
+    captions = sum(plan.train.captions(lane) for lane in range(len(plan.train.lanes)))
+    show = TrainingView(plan.epochs, captions, job.settings.train.progress_seconds)
     log = open_tracking(job.settings.tracking, run.folder, run.id, run.identity, job.say)
     return show if log is None else lambda event: (show(event), log(event))
 

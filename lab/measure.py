@@ -32,6 +32,7 @@ class Study:
     always: list[str] = field(default_factory=list)
     settings: dict[str, list[str]] = field(default_factory=dict)
     bandwidths_mbit: list[float] = field(default_factory=list)
+    seconds: float = 60.0
     laboratory: list[str] = field(default_factory=list)
     cuts_seconds: list[float] = field(default_factory=list)
     cut_bandwidth_mbit: float = 100.0
@@ -60,12 +61,14 @@ class Measuring:
         for bandwidth in self.study.bandwidths_mbit:
             with self._laboratory(bandwidth) as laboratory:
                 for name, overrides in self.study.settings.items():
-                    found = self._observe(laboratory, overrides).finish()
+                    training = self._observe(laboratory, overrides)
+                    found = training.pace(self.study.seconds)
+                    training.end()
                     self._keep({"kind": "rate", "settings": name, "overrides": overrides}, laboratory, found)
 
     def cuts(self) -> None:
         """An undisturbed training, then the same with the last node's cable out for each of the times."""
-        name, overrides = next(iter(self.study.settings.items()))
+        name, overrides = list(self.study.settings.items())[-1]
         overrides = [*overrides, *self.study.cut_always]
         quiet = None
         for seconds in [0.0, *self.study.cuts_seconds]:
@@ -106,7 +109,7 @@ class Measuring:
         with (self.folder / "results.jsonl").open("a") as stream:
             stream.write(json.dumps(result) + "\n")
         print(json.dumps({key: value for key, value in result.items() if key not in ("epochs", "said")}), flush=True)
-        if found["exit_code"]:
+        if found.get("exit_code"):
             print("\n".join(line for _, line in found["said"][-20:]), file=sys.stderr, flush=True)
 
 

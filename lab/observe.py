@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
+
+import numpy as np
 
 from lab.laboratory import Laboratory
 
 LOOK_SECONDS = 0.5
-CHECKPOINT = re.compile(r"attempt-\d+-step-(\d+)\.npz")
+END_SECONDS = 60  # for a driver that was asked to end
+PROGRESS = re.compile(r"epoch (\d+)/\d+  step (\d+)/(\d+)  .*  ([\d.]+) s")
+EVERY = "train.progress_seconds=3"  # between lines of progress
+WARMING = 3  # lines of progress while graphs are still compiled
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A line of progress: a step of an epoch, the seconds since the epoch began, and when the line was heard."""
+
+    epoch: int
+    step: int
+    seconds: float
+    heard: float
 
 
 class Observed:
@@ -30,10 +49,12 @@ class Observed:
         self.epochs: list[dict] = []
         self.said: list[tuple[float, str]] = []
         self.flow: list[tuple[float, dict[str, int]]] = []  # bytes that each node has sent, over time
+        self.marks: list[Mark] = []
+        self.steps_an_epoch: int | None = None
         self.began = time.monotonic()
         self._last = self._start = laboratory.traffic()
-        own = (f"paths.runs={runs}", f"run.id={run_id}")
-        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        own = (f"paths.runs={runs}", f"run.id={run_id}", EVERY)
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
         self.process = laboratory.submit(*command, *own, **options)
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._listen, self._drain)]
         for thread in self._threads:
@@ -44,7 +65,11 @@ class Observed:
 
     def _listen(self) -> None:
         for line in self.process.stderr:
-            self.said.append((self.seconds(), line.rstrip()))
+            now = self.seconds()
+            self.said.append((now, line.rstrip()))
+            if found := PROGRESS.match(line):
+                epoch, step, self.steps_an_epoch = map(int, found.groups()[:3])
+                self.marks.append(Mark(epoch, step, float(found[4]), now))
 
     def _drain(self) -> None:
         self.line = "".join(self.process.stdout)
@@ -72,6 +97,55 @@ class Observed:
             self.look()
             time.sleep(LOOK_SECONDS)
 
+    def pace(self, seconds: float, since: float = 0.0) -> dict:
+        """Watches so many seconds of training after the moment `since`: what a step took, and what each node sent for it.
+
+        The first lines of progress, with the graphs' compilation, do not count, nor what lies between epochs.
+        """
+
+        def spans() -> list[tuple[Mark, Mark]]:
+            late = [mark for mark in self.marks[WARMING:] if mark.heard >= since]
+            return [(one, next_) for one, next_ in pairwise(late) if one.epoch == next_.epoch]
+
+        self.wait_until(lambda: sum(next_.seconds - one.seconds for one, next_ in spans()) >= seconds)
+        self.look()
+        found = spans()
+        steps = sum(next_.step - one.step for one, next_ in found)
+        if not steps:
+            raise RuntimeError(
+                "the training ended before it could be measured:\n" + "\n".join(map(str, self.said[-20:]))
+            )
+        took = sum(next_.seconds - one.seconds for one, next_ in found)
+        sent = {
+            node.name: sum(
+                self._sent(node.name, next_.heard) - self._sent(node.name, one.heard) for one, next_ in found
+            )
+            for node in self.laboratory.nodes
+        }
+        return {
+            "steps": steps,
+            "steps_an_epoch": self.steps_an_epoch,
+            "seconds_a_step": round(took / steps, 4),
+            "sent_mb_a_step": {name: round(value / steps / 1e6, 4) for name, value in sent.items()},
+            "load": os.getloadavg()[0],
+        }
+
+    def _sent(self, node: str, moment: float) -> float:
+        """Bytes that a node had sent by a moment, between the looks before and after it."""
+        moments = [seconds for seconds, _ in self.flow]
+        return float(np.interp(moment, moments, [sent[node] for _, sent in self.flow]))
+
+    def end(self) -> None:
+        """Asks the driver to end, with the workers it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGTERM)
+        try:
+            self.process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        for thread in self._threads:
+            thread.join()
+
     def finish(self) -> dict:
         """Waits for the end and tells what came of it. Steps and seconds a step leave the first epoch out where they can."""
         self.wait_until(lambda: False)
@@ -79,7 +153,7 @@ class Observed:
             thread.join()
         self.look()
         later = self.epochs[1:] or self.epochs
-        steps = self._steps_an_epoch()
+        steps = self.steps_an_epoch
         now = self.laboratory.traffic()
         return {
             "exit_code": self.process.returncode,
@@ -97,13 +171,6 @@ class Observed:
             "epochs": self.epochs,
             "said": self.said,
         }
-
-    def _steps_an_epoch(self) -> int | None:
-        """From the last checkpoint, whose name counts the steps of all epochs."""
-        found = [
-            int(match[1]) for path in self.folder.glob("checkpoints/*") if (match := CHECKPOINT.fullmatch(path.name))
-        ]
-        return max(found) // len(self.epochs) if found and self.epochs else None
 
 
 def _median(values) -> float | None:

@@ -29,7 +29,7 @@ KEYS = ["run_id", "decision"]
 # How a run is carried out, but not what comes of it.
 OPERATIONAL = (
     "workers", "checkpoint_every", "keep_checkpoints", "max_restarts", "restart_pause", "start_timeout", "stall_timeout",
-    "lease_timeout", "take_over", "allow_plain_grpc",
+    "progress_seconds", "lease_timeout", "take_over", "allow_plain_grpc",
 )  # fmt: skip
 
 

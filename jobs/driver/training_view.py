@@ -1,18 +1,20 @@
-"""What a training run shows of itself: a bar on a terminal, and one line an epoch everywhere."""
+"""What a training run shows of itself: a bar on a terminal, a line now and then elsewhere, and one an epoch everywhere."""
 
 from __future__ import annotations
 
 import sys
+import time
 
 from tqdm import tqdm
 
 
 class TrainingView:
-    """Takes the workers' events. `captions`: those of an epoch."""
+    """Takes the workers' events. `captions`: those of an epoch; `every`: seconds between lines where there is no terminal."""
 
-    def __init__(self, epochs: int, captions: int):
-        self.epochs, self.captions, self.bar = epochs, captions, None
+    def __init__(self, epochs: int, captions: int, every: float):
+        self.epochs, self.captions, self.every, self.bar = epochs, captions, every, None
         self.steps: dict[int, int] = {}
+        self._said = time.monotonic()
 
     def __call__(self, event: dict) -> None:
         kind, rank = event["kind"], event["rank"]
@@ -45,6 +47,14 @@ class TrainingView:
         self.bar.set_description(f"epoch {event['epoch']}/{self.epochs}", refresh=False)
         self.bar.set_postfix_str(f"loss {event['loss']:.3f}, {rate:.0f} captions/s{lag}", refresh=False)
         self.bar.update(event["step"] - self.bar.n)
+        if self.bar.disable and self.every and time.monotonic() - self._said >= self.every:
+            self._said = time.monotonic()
+            print(
+                f"epoch {event['epoch']}/{self.epochs}  step {event['step']}/{event['steps']}  loss {event['loss']:.4f}  "
+                f"{rate:.0f} captions/s  {event['seconds']:.2f} s{lag}",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def _epoch(self, event: dict) -> None:
         self.close()
