@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from lab import cgroup, cluster, machine, network, processes, rates, state
@@ -107,10 +107,7 @@ class Laboratory:
                 cgroup.create(cgroup.find_root(), host.namespace, host.cpus)
             (self.folder / host.name).mkdir(parents=True, exist_ok=True)
         (self.folder / "tmp").mkdir(exist_ok=True)
-        for host in self.hosts:
-            measured = rates.measure(self, host, self.settings.verify_seconds) if self.settings.verify_seconds else {}
-            self.state.links[host.name] = {"nominal_mbit": host.bandwidth_mbit, **measured}
-        self.state.save()
+        self.verify(self.settings.verify_seconds)
         if self.settings.spark:
             cluster.start(self)
 
@@ -171,6 +168,23 @@ class Laboratory:
             yield
         finally:
             network.set_link(node, self.switch, up=True)
+
+    def set_bandwidth(self, mbit: list[float]) -> None:
+        """Changes the links of the nodes, in their order, while they carry what they carry."""
+        self.nodes = [replace(node, bandwidth_mbit=rate) for node, rate in zip(self.nodes, mbit, strict=True)]
+        self.hosts = [self.head, *self.nodes]
+        for node in self.nodes:
+            network.shape_link(node, self.switch)
+            self.state.links[node.name] = {"nominal_mbit": node.bandwidth_mbit}
+        self.state.save()
+
+    def verify(self, seconds: int) -> dict[str, dict[str, float]]:
+        """Measures each host's link, alone, each way; the nominal and the measured rates by host, which are noted too."""
+        for host in self.hosts:
+            found = rates.measure(self, host, seconds) if seconds else {}
+            self.state.links[host.name] = {"nominal_mbit": host.bandwidth_mbit, **found}
+        self.state.save()
+        return dict(self.state.links)
 
     def traffic(self) -> dict[str, tuple[int, int]]:
         """Bytes sent and received over its link, by host."""

@@ -1,6 +1,6 @@
 """`python -m lab.measure [STUDY] [key=value ...]`: what training costs on narrow links, and what a pulled cable does.
 
-STUDY is a YAML file like lab/study.yaml, which is the default. Each result is appended to FOLDER/results.jsonl as soon as
+STUDY is a YAML file like lab/measure.yaml, which is the default. Each result is appended to FOLDER/results.jsonl as soon as
 there is one, with the laboratory's nominal and measured rates beside it.
 """
 
@@ -46,7 +46,7 @@ def read_study(path: str, overrides: list[str]) -> Study:
         given = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(overrides))
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Study), given))
     except (OSError, OmegaConfBaseException) as error:
-        raise InputError(f"{path}: {' '.join(str(error).split())}; see lab/study.yaml") from error
+        raise InputError(f"{path}: {' '.join(str(error).split())}; see lab/measure.yaml") from error
 
 
 class Measuring:
@@ -120,7 +120,7 @@ def losses(found: dict) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m lab.measure", description=__doc__)
     parser.add_argument("--only", choices=("rates", "cuts"), help="measure only this")
-    parser.add_argument("--study", default="lab/study.yaml", metavar="FILE")
+    parser.add_argument("--study", default="lab/measure.yaml", metavar="FILE")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the laboratory goes too

@@ -46,8 +46,7 @@ def add_node(node: Node, switch: Node, settings: Settings) -> None:
     _configure(node, "eth0", settings)
     run("ip", "-n", switch.namespace, "link", "set", "dev", node.name, "addrgenmode", "none")
     run("ip", "-n", switch.namespace, "link", "set", "dev", node.name, "master", "switch", "up")
-    for namespace, interface in ((node.namespace, "eth0"), (switch.namespace, node.name)):
-        _shape(namespace, interface, node)
+    shape_link(node, switch)
 
 
 def _configure(node: Node, interface: str, settings: Settings) -> None:
@@ -62,18 +61,25 @@ def _configure(node: Node, interface: str, settings: Settings) -> None:
 
 
 def _shape(namespace: str, interface: str, node: Node) -> None:
-    """Delay first, then rate: netem at the root, tbf below it, as tc-netem(8) has it."""
+    """Delay first, then rate: netem at the root, tbf below it, as tc-netem(8) has it. What was there is replaced."""
+    change = ("tc", "-n", namespace, "qdisc", "replace", "dev", interface)
     parent = ["root"]
     if node.delay_ms:
-        delay = ("netem", "delay", f"{node.delay_ms}ms", "limit", "10000")
-        run("tc", "-n", namespace, "qdisc", "add", "dev", interface, "root", "handle", "1:", *delay)
+        run(*change, "root", "handle", "1:", "netem", "delay", f"{node.delay_ms}ms", "limit", "10000")
         parent = ["parent", "1:1"]
     if node.bandwidth_mbit:
         # Two milliseconds at full rate, for kernels with slow clocks, but never less than a few packets.
         burst = max(16_000, round(node.bandwidth_mbit * 1e6 / 8 * 0.002))
         rate = ("rate", f"{round(node.bandwidth_mbit * 1e6)}bit", "burst", f"{burst}b")
-        queue = ("latency", f"{QUEUE_MILLISECONDS}ms")
-        run("tc", "-n", namespace, "qdisc", "add", "dev", interface, *parent, "tbf", *rate, *queue)
+        run(*change, *parent, "tbf", *rate, "latency", f"{QUEUE_MILLISECONDS}ms")
+    elif "tbf" in run("tc", "-n", namespace, "qdisc", "show", "dev", interface):
+        run("tc", "-n", namespace, "qdisc", "delete", "dev", interface, *parent)
+
+
+def shape_link(node: Node, switch: Node) -> None:
+    """Gives both ends of a node's link its limits."""
+    for namespace, interface in ((node.namespace, "eth0"), (switch.namespace, node.name)):
+        _shape(namespace, interface, node)
 
 
 def set_link(node: Node, switch: Node, up: bool) -> None:

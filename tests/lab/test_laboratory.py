@@ -107,9 +107,12 @@ def test_links_carry_their_rate_and_no_more(tmp_path):
             link = best[host.name]
             while min(shares(link)) < 0.7 and time.monotonic() < deadline:
                 link |= {way: max(link[way], rate) for way, rate in rates.measure(laboratory, host, 1).items()}
-    found = [share for link in best.values() for share in shares(link)]
+        laboratory.set_bandwidth([50, 0])
+        changed = laboratory.verify(1)
+    found = [share for link in [*best.values(), changed["node1"]] for share in shares(link)]
     assert min(found) > 0.7, best
     assert max(found) < 1.04, best  # tc's bucket adds what it holds, once
+    assert changed["node2"]["measured_up_mbit"] > 200
 
 
 def shares(link: dict) -> list[float]:

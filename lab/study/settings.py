@@ -1,0 +1,81 @@
+"""What a study measures, as conf/study.yaml says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from udfs.errors import InputError
+
+
+@dataclass
+class Engine:
+    """Overrides of jobs/train.py: those at any number of nodes, and those at one.
+
+    `follows_one_path`: the same is learned at any number of nodes, as it is where every step is synchronised.
+    """
+
+    always: list[str] = field(default_factory=list)
+    nodes: dict[int, list[str]] = field(default_factory=dict)
+    follows_one_path: bool = True
+
+    def overrides(self, nodes: int) -> list[str]:
+        return [*self.always, *self.nodes.get(nodes, [])]
+
+    def trajectory_nodes(self, nodes: int) -> int:
+        """The number of nodes whose trajectory this one follows: its own, or 1 where all follow the same."""
+        return 1 if self.follows_one_path else nodes
+
+
+@dataclass
+class Regime:
+    """Processors of a node: so many each, or so many divided among them."""
+
+    cpus_each: float = 0.0
+    cpus_together: float = 0.0
+
+    def cpus(self, nodes: int) -> float:
+        return self.cpus_each or round(self.cpus_together / nodes, 3)
+
+
+@dataclass
+class Study:
+    config: str = "conf/flickr8k.yaml"
+    always: list[str] = field(default_factory=list)
+    engines: dict[str, Engine] = field(default_factory=dict)
+    reference: str = "thesis"
+    regimes: dict[str, Regime] = field(default_factory=dict)
+    nodes: list[int] = field(default_factory=lambda: [1, 2, 3, 4])
+    bandwidths_mbit: list[float] = field(default_factory=lambda: [0, 1000, 100, 10])
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    margin: float = 0.005
+    seconds: float = 60.0
+    repetitions: int = 2
+    laboratory: list[str] = field(default_factory=list)
+    folder: str = "data/study"
+    docs: str = "docs"
+
+    @property
+    def place(self) -> Path:
+        return Path(self.folder).absolute()
+
+
+def read_study(path: str, overrides: list[str] = ()) -> Study:
+    """Raises InputError where the file or an override cannot be used."""
+    try:
+        given = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides)))
+        study = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Study), given))
+    except (OSError, YAMLError, OmegaConfBaseException) as error:
+        raise InputError(f"{path}: {' '.join(str(error).split())}; see conf/study.yaml") from error
+    if study.reference not in study.engines:
+        raise InputError(
+            f"reference: found {study.reference}, expected one of {', '.join(study.engines)}; change {path}"
+        )
+    for name, regime in study.regimes.items():
+        if bool(regime.cpus_each) == bool(regime.cpus_together):
+            raise InputError(f"regimes.{name}: set either cpus_each or cpus_together in {path}")
+    return study
