@@ -1,7 +1,4 @@
-"""The nearest training photo of each photo by the cosine distance of their features, as a map and a reduce.
-
-The map step compares a block of queries, which every executor holds, with one batch of training photos after the other.
-"""
+"""The nearest photo of each of many by the cosine distance of their features: the map step of jobs/driver/nearest.py."""
 
 from __future__ import annotations
 
@@ -12,36 +9,50 @@ import pyarrow as pa
 
 from udfs.features import feature_rows, unit_rows
 
-SCHEMA = "query int, held_out boolean, distance double, neighbour string"
+SCHEMA = "query string, part string, distance double, neighbour string"
+# Copies of a photo differ in the last bits: so rounded they are equals, of which the first name is taken.
+DIGITS = 5
 
 
-def nearest_in_batches(queries, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Maps rows (image_id, feature, held_out) to SCHEMA: each query's nearest photo among those held out, and the others.
+def nearest_in_batches(queries, others_only: bool, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Maps candidates (image_id, feature, part) to SCHEMA: each query's nearest one in each part of them.
 
-    queries: a Spark broadcast of unit rows, float32 (queries, feature size). Distances are 1 - cosine, from 0 to 2.
+    queries: a Spark broadcast of (names, their unit rows, float32 (queries, feature size)). With `others_only` a candidate of
+    the query's own name does not count. Distances are 1 - cosine, from 0 to 2, in DIGITS digits.
     """
-    queries = queries.value
-    best = {kind: (np.full(len(queries), np.inf), np.full(len(queries), "", object)) for kind in (False, True)}
+    names, features = queries.value
+    place = {name: row for row, name in enumerate(names)} if others_only else {}
+    best: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for batch in batches:
-        if not batch.num_rows:
+        candidates = batch.column("image_id").to_numpy(zero_copy_only=False)
+        parts = batch.column("part").to_numpy(zero_copy_only=False)
+        if not len(candidates):
             continue
-        names, held_out = (batch.column(name).to_numpy(zero_copy_only=False) for name in ("image_id", "held_out"))
-        distances = 1 - queries @ unit_rows(feature_rows(batch.column("feature"))).T
-        for kind, (least, neighbour) in best.items():
-            these = np.flatnonzero(held_out == kind)
-            if len(these):
-                place = distances[:, these].argmin(axis=1)
-                found = distances[np.arange(len(queries)), these[place]]
-                closer = found < least
-                least[closer], neighbour[closer] = found[closer], names[these[place[closer]]]
-    for kind, (least, neighbour) in best.items():
-        seen = np.flatnonzero(np.isfinite(least))
-        yield pa.RecordBatch.from_arrays(
-            [
-                pa.array(seen, pa.int32()),
-                pa.array(np.full(len(seen), kind)),
-                pa.array(np.maximum(least[seen], 0.0)),
-                pa.array(neighbour[seen], pa.string()),
-            ],
-            names=["query", "held_out", "distance", "neighbour"],
-        )
+        distances = np.round(np.maximum(1 - features @ unit_rows(feature_rows(batch.column("feature"))).T, 0), DIGITS)
+        for column, name in enumerate(candidates):
+            if name in place:
+                distances[place[name], column] = np.inf
+        for part in set(parts):
+            nothing = np.full(len(names), np.inf), np.full(len(names), "", object)
+            best[part] = nearer(best.get(part, nothing), distances, candidates, np.flatnonzero(parts == part))
+    for part, (distance, neighbour) in best.items():
+        found = np.flatnonzero(np.isfinite(distance))
+        columns = [
+            pa.array([names[row] for row in found], pa.string()),
+            pa.array([part] * len(found), pa.string()),
+            pa.array(distance[found], pa.float64()),
+            pa.array(neighbour[found].tolist(), pa.string()),
+        ]
+        yield pa.RecordBatch.from_arrays(columns, names=["query", "part", "distance", "neighbour"])
+
+
+def nearer(
+    best: tuple, distances: np.ndarray, candidates: np.ndarray, these: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The least distances and their candidates, of the best so far and of `these` columns; of equals the first name."""
+    these = these[np.argsort(candidates[these])]
+    chosen = these[distances[:, these].argmin(axis=1)]
+    found, who = distances[np.arange(len(distances)), chosen], candidates[chosen]
+    least, neighbour = best
+    closer = (found < least) | ((found == least) & (who < neighbour))
+    return np.where(closer, found, least), np.where(closer, who, neighbour)

@@ -6,19 +6,14 @@ with the same features and no model; and a human's is what a model may hope for.
 
 from __future__ import annotations
 
-import math
-from functools import partial
-
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from jobs.driver.nearest import nearest_photos
 from udfs.bleu import count_batches
-from udfs.features import feature_rows, unit_rows
-from udfs.nearest import SCHEMA, nearest_photos
 from udfs.text import words
 
 SHUFFLES = 5  # one shuffle of a small split is a matter of luck
-BLOCK = 64 * 2**20  # bytes of features that are compared with the training photos' in one pass
 COUNTS = "matches array<bigint>, totals array<bigint>, hypothesis_length bigint, reference_length bigint"
 
 
@@ -51,35 +46,16 @@ def shuffled_captions(scored: DataFrame) -> DataFrame:
 
 
 def nearest_captions(scored: DataFrame, captions: DataFrame, features: DataFrame) -> DataFrame:
-    """The first caption of each photo's nearest training photo, by the cosine of `features` (of one extractor).
-
-    Photos go in blocks to every executor, where each task compares a block with its share of the training photos, so the
-    memory is bounded at any number of photos.
-    """
+    """The first caption of each photo's nearest training photo, by the cosine of `features` (of one extractor)."""
     first = (
         captions.where("split = 'train'").groupBy("image_id").agg(F.min_by(normalised(), "caption_no").alias("text"))
     )
     trained = features.join(first.select("image_id"), "image_id", "left_semi").select("image_id", "feature")
     wanted = features.join(scored.select("image_id"), "image_id", "left_semi").select("image_id", "feature")
-    size = wanted.agg(F.sum(F.size("feature").cast("long"))).first()[0] or 0
-    blocks = max(1, math.ceil(4 * size / BLOCK))
-    found = []
-    for block in range(blocks):
-        part = wanted.where(F.pmod(F.xxhash64("image_id"), F.lit(blocks)) == block).toArrow()
-        if part.num_rows:
-            found.extend(_nearest_of_block(part, trained))
+    found = nearest_photos(wanted, trained, others_only=True)[["query", "neighbour"]]
     neighbours = scored.sparkSession.createDataFrame(found, "image_id string, neighbour string")
     texts = first.select(F.col("image_id").alias("neighbour"), F.col("text").alias("hypothesis"))
     return scored.drop("hypothesis").join(neighbours, "image_id").join(texts, "neighbour")
-
-
-def _nearest_of_block(part, trained: DataFrame) -> list[tuple[str, str]]:
-    content = part.column("image_id").to_pylist(), unit_rows(feature_rows(part.column("feature")))
-    shared = trained.sparkSession.sparkContext.broadcast(content)
-    best = trained.mapInArrow(partial(nearest_photos, shared), SCHEMA).groupBy("image_id")
-    rows = best.agg(F.max(F.struct("cosine", "neighbour")).alias("best")).select("image_id", "best.neighbour").collect()
-    shared.unpersist()
-    return [tuple(row) for row in rows]
 
 
 def human_captions(scored: DataFrame) -> DataFrame:

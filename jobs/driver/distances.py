@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.driver.session import arrow_batches
-from udfs.features import feature_rows, unit_rows
-from udfs.neighbours import SCHEMA, nearest_in_batches
+from jobs.driver.nearest import nearest_photos
+from udfs.features import feature_rows
 from udfs.populations import frechet_against_control
 
-QUERY_BYTES = 128 * 2**20  # of the features that are compared with the training photos at a time
+HELD_OUT, REST = "held out", "rest"  # parts of the training photos
 FRECHET_ROWS = 1000  # photos of a side in one Fréchet distance; its cost grows with the cube
 FRECHET_BYTES = 256 * 2**20  # of features from which those photos are drawn
 DRAWS = 10
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
-BATCH = 256  # training photos in an Arrow batch
 
 
 @dataclass(frozen=True)
@@ -36,15 +33,15 @@ def measure_distances(training: DataFrame, other: DataFrame, seed: int) -> Dista
     """Compares two tables of image_id and feature, the second with the first and the first with itself."""
     counts = {"training": training.count(), "other": other.count()}
     width = other.select(F.size("feature").alias("n")).first().n
-    held_out = _some(training, min(counts["other"], counts["training"] // 2), seed)
-    marked = training.join(F.broadcast(held_out.withColumn("held_out", F.lit(True))), "image_id", "left")
-    marked = marked.withColumn("held_out", F.coalesce("held_out", F.lit(False)))
-    queries = other.select("image_id", "feature", F.lit(False).alias("held_out")).unionByName(marked.where("held_out"))
-    found = _nearest(queries, marked, counts["other"] * 2, width)
+    held_out = _some(training, min(counts["other"], counts["training"] // 2), seed).withColumn("part", F.lit(HELD_OUT))
+    marked = training.join(F.broadcast(held_out), "image_id", "left").fillna(REST, "part")
+    rest = marked.where(F.col("part") == REST)
+    found = nearest_photos(other, marked)
+    control = nearest_photos(marked.where(F.col("part") == HELD_OUT).drop("part"), rest)
     # Both sides look for neighbours among the training photos that were not held out, so that neither has more to choose from.
-    fair = found[~found.among_held_out]
-    own, control = (fair.loc[fair.held_out == side, "distance"].to_numpy() for side in (False, True))
-    photos = found[~found.held_out].sort_values(["distance", "neighbour"]).drop_duplicates("image_id")
+    own = found.loc[found.part == REST, "distance"].to_numpy(float)
+    control = control["distance"].to_numpy(float)
+    photos = found.sort_values(["distance", "neighbour"]).drop_duplicates("query").rename(columns={"query": "image_id"})
     summary = {"neighbours": _neighbours(own, control), "frechet": _frechet(training, other, counts, width, seed)}
     return Distances(photos[["image_id", "distance", "neighbour"]].reset_index(drop=True), summary)
 
@@ -53,36 +50,6 @@ def _some(rows: DataFrame, count: int, seed: int) -> DataFrame:
     """image_id of `count` rows in the order of a hash."""
     order = F.xxhash64(F.lit(seed), "image_id")
     return rows.select("image_id").orderBy(order, "image_id").limit(count)
-
-
-def _nearest(queries: DataFrame, training: DataFrame, count: int, width: int) -> pd.DataFrame:
-    """image_id, held_out, among_held_out, distance, neighbour: nearest of each query among both parts of the training."""
-    spark = training.sparkSession
-    blocks = max(1, math.ceil(count * width * 4 / QUERY_BYTES))
-    parts = []
-    with arrow_batches(spark, BATCH):
-        for block in range(blocks):
-            mine = queries.where(F.pmod(F.xxhash64("image_id"), F.lit(blocks)) == block).toArrow()
-            if mine.num_rows:
-                parts.append(_nearest_of_block(mine, training))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _nearest_of_block(queries, training: DataFrame) -> pd.DataFrame:
-    matrix = training.sparkSession.sparkContext.broadcast(unit_rows(feature_rows(queries.column("feature"))))
-    try:
-        rows = training.select("image_id", "feature", "held_out").mapInArrow(
-            partial(nearest_in_batches, matrix), SCHEMA
-        )
-        best = F.min(F.struct("distance", "neighbour")).alias("best")
-        found = rows.groupBy("query", F.col("held_out").alias("among_held_out")).agg(best)
-        found = found.select("query", "among_held_out", "best.*").toPandas()
-    finally:
-        matrix.destroy()
-    names = queries.select(["image_id", "held_out"]).to_pandas()
-    found = found.join(names, on="query")
-    # A training photo that was held out is its own neighbour among those.
-    return found[~(found.held_out & found.among_held_out)].drop(columns="query")
 
 
 def _neighbours(own: np.ndarray, control: np.ndarray) -> dict:

@@ -6,7 +6,7 @@ from nltk.translate.bleu_score import corpus_bleu
 from pyspark.sql import functions as F
 
 from conf.schema import Compare
-from jobs.driver import baselines
+from jobs.driver import nearest
 from jobs.driver.scores import score_captions
 from udfs.cider import cider_d, count_documents
 
@@ -45,9 +45,7 @@ def bleu4(pairs) -> float:
 
 
 def test_scores_equal_those_of_plain_programs(tables, monkeypatch):
-    monkeypatch.setattr(
-        baselines, "BLOCK", 3 * 4 * SIZE
-    )  # the features of three photos, so that there are several blocks
+    monkeypatch.setattr(nearest, "QUERY_BYTES", 3 * 4 * SIZE)  # of three photos, so that there are several blocks
     metrics = score_captions(*tables, Compare(resamples=200))
     scored, captions, features = ([tuple(row) for row in table.collect()] for table in tables)
     assert metrics["bleu4"] == pytest.approx(bleu4([(own, references) for _, own, references in scored]), abs=1e-9)
@@ -70,10 +68,10 @@ def test_scores_equal_those_of_plain_programs(tables, monkeypatch):
     first = {
         name: text.lower().removesuffix(" .") for name, place, text, split in captions if (place, split) == (0, "train")
     }
-    nearest = {name: max(first, key=lambda other: vectors[other] @ vectors[name]) for name, _, _ in scored}
-    pairs = [(first[nearest[name]], references) for name, _, references in scored]
+    closest = {name: max(first, key=lambda other: vectors[other] @ vectors[name]) for name, _, _ in scored}
+    pairs = [(first[closest[name]], references) for name, _, references in scored]
     assert found["nearest_photo"]["bleu4"] == pytest.approx(bleu4(pairs), abs=1e-9)
-    assert len(set(nearest.values())) > 3
+    assert len(set(closest.values())) > 3
 
 
 def test_without_second_captions_there_is_no_human(tables):

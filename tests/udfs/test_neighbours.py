@@ -8,29 +8,46 @@ from udfs.features import feature_rows, unit_rows
 from udfs.neighbours import nearest_in_batches
 
 
-def test_equals_every_distance_computed_at_once():
+def candidates(names, features, parts="all") -> pa.Table:
+    parts = [parts] * len(names) if isinstance(parts, str) else list(parts)
+    return pa.table({"image_id": list(names), "feature": [list(row) for row in features], "part": parts})
+
+
+def nearest(names, features, batches, others_only=False) -> dict:
+    queries = SimpleNamespace(value=(list(names), unit_rows(np.asarray(features))))
+    rows = pa.Table.from_batches(nearest_in_batches(queries, others_only, iter(batches))).to_pylist()
+    return {(row["query"], row["part"]): (row["neighbour"], row["distance"]) for row in rows}
+
+
+def test_equals_every_distance_computed_at_once_however_the_candidates_are_spread():
     rng = np.random.default_rng(0)
-    queries, training = rng.normal(size=(7, 5)), rng.normal(size=(40, 5)).astype("float32")
-    names, held_out = np.array([f"{n}.jpg" for n in range(40)]), rng.random(40) < 0.3
-    table = pa.table({"image_id": names, "feature": list(training), "held_out": held_out})
+    queries, training = rng.normal(size=(7, 5)), rng.normal(size=(40, 5))
+    names, parts = np.array([f"{n:02}.jpg" for n in range(40)]), np.where(rng.random(40) < 0.3, "one", "other")
+    table = candidates(names, training, parts)
     batches = [table.to_batches(max_chunksize=9)[0].slice(0, 0), *table.to_batches(max_chunksize=9)]
-    found = pa.Table.from_batches(
-        nearest_in_batches(SimpleNamespace(value=unit_rows(queries)), iter(batches))
-    ).to_pandas()
+    found = nearest("abcdefg", queries, batches)
+    assert found == nearest("abcdefg", queries, batches[::-1])
     assert len(found) == 14
-    norms = np.linalg.norm(queries, axis=1)[:, None] * np.linalg.norm(training, axis=1)
-    distances = 1 - queries @ training.T / norms
-    for row in found.itertuples():
-        among = np.flatnonzero(held_out == row.held_out)
-        assert row.neighbour == names[among[distances[row.query, among].argmin()]]
-        assert row.distance == pytest.approx(distances[row.query, among].min(), abs=1e-6)
+    distances = 1 - queries @ training.T / np.outer(np.linalg.norm(queries, axis=1), np.linalg.norm(training, axis=1))
+    for (query, part), (neighbour, distance) in found.items():
+        row, among = "abcdefg".index(query), np.flatnonzero(parts == part)
+        assert neighbour == names[among[distances[row, among].argmin()]]
+        assert distance == pytest.approx(distances[row, among].min(), abs=1e-5)
 
 
-def test_a_part_without_photos_gives_no_neighbours():
-    table = pa.table({"image_id": ["a.jpg"], "feature": [[1.0, 0.0]], "held_out": [False]})
-    found = pa.Table.from_batches(nearest_in_batches(SimpleNamespace(value=unit_rows(np.eye(2))), table.to_batches()))
-    assert found.column("held_out").to_pylist() == [False, False]
-    assert found.column("distance").to_pylist() == pytest.approx([0, 1])
+def test_of_equals_the_first_name_counts_and_a_photo_itself_only_where_wanted():
+    names, features = ["a", "b", "c"], np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
+    table = candidates(names, features)
+    (whole,) = table.to_batches()
+    for batches in ([whole], [whole.slice(2), whole.slice(0, 2)], [whole.slice(1), whole.slice(0, 1)]):
+        assert nearest(names, features, batches) == {
+            ("a", "all"): ("a", 0),
+            ("b", "all"): ("a", 0),
+            ("c", "all"): ("c", 0),
+        }
+        others = nearest(names, features, batches, others_only=True)
+        assert others == {("a", "all"): ("b", 0), ("b", "all"): ("a", 0), ("c", "all"): ("a", 1)}
+    assert nearest(["c"], features[2:], [whole.slice(2)], others_only=True) == {}
 
 
 def test_a_feature_of_zeros_is_far_from_everything():
