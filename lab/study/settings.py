@@ -43,6 +43,17 @@ class Regime:
 
 
 @dataclass
+class Faults:
+    """The training that faults happen to."""
+
+    engine: str = "ours"
+    regime: str = "equal"
+    nodes: int = 2
+    bandwidth_mbit: float = 100.0
+    always: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Study:
     config: str = "conf/flickr8k.yaml"
     always: list[str] = field(default_factory=list)
@@ -55,6 +66,7 @@ class Study:
     margin: float = 0.005
     seconds: float = 60.0
     repetitions: int = 2
+    faults: Faults = field(default_factory=Faults)
     laboratory: list[str] = field(default_factory=list)
     folder: str = "data/study"
     docs: str = "docs"

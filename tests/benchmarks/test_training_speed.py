@@ -67,16 +67,18 @@ def plain_words_per_second(workspace, shape: CaptionerShape) -> float:
     return (data.tokens[:, 1:] != 0).sum() / (time.monotonic() - started)
 
 
-@pytest.mark.parametrize(("workers", "threads"), [(1, 2), (2, 1)])
-def test_an_epoch_keeps_up_with_plain_keras(flickr8k, workers, threads):
-    run = f"of-{workers}"
-    trained = spark_submit("train", *flickr8k.arguments(), f"train.workers={workers}", f"run.id={run}",
-                           "train.validation_bleu=false", flags=("--conf", f"spark.task.cpus={threads}"))  # fmt: skip
+@pytest.mark.parametrize(("workers", "threads", "window"), [(1, 2, 0), (1, 2, 25), (2, 1, 0), (2, 1, 25)])
+def test_an_epoch_keeps_up_with_plain_keras(flickr8k, workers, threads, window):
+    run = f"of-{workers}-{window}"
+    settings = [f"train.workers={workers}", f"train.length_window={window}", "train.validation_bleu=false", f"run.id={run}"]
+    trained = spark_submit("train", *flickr8k.arguments(), *settings, flags=("--conf", f"spark.task.cpus={threads}"))
     assert trained.code == 0, trained.stderr
     history = [json.loads(line) for line in (flickr8k.folder / "runs" / run / "metrics.jsonl").read_text().splitlines()]
     ours = max(line["words_per_second"] for line in history[1:])
     vocabulary = json.loads((flickr8k.folder / "runs" / run / "vocabulary.json").read_text())["tokens"]
     plain = plain_words_per_second(flickr8k, CaptionerShape(len(vocabulary), 1280))
-    who = "one worker" if workers == 1 else f"{workers} workers"
-    print(f"\ntraining: {ours:.0f} words/s with {who}, {plain:.0f} with Keras fit, ratio {ours / plain:.2f}")
+    print(
+        f"\ntraining: workers={workers} threads={threads} length_window={window}: {ours:.0f} words/s, "
+        f"{plain:.0f} with Keras fit, ratio {ours / plain:.2f}"
+    )
     assert ours / plain >= 0.8

@@ -1,0 +1,55 @@
+"""`python -m lab.study conf/study.yaml [--only PART ...] [key=value ...]`: measures, and draws what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from lab.study.cells import KEYS as CELL_KEYS
+from lab.study.cells import measure_cells
+from lab.study.faults import KEYS as FAULT_KEYS
+from lab.study.faults import measure_faults
+from lab.study.figures import draw_all
+from lab.study.report import write_report
+from lab.study.results import Results
+from lab.study.settings import Study, read_study
+from lab.study.trajectories import KEYS as TRAJECTORY_KEYS
+from lab.study.trajectories import measure_trajectories
+from udfs.errors import InputError
+
+PARTS = ("trajectories", "cells", "faults", "report")
+
+
+def report(study: Study) -> None:
+    lines = [
+        Results(study.place / f"{part}.jsonl", keys).lines
+        for part, keys in (("trajectories", TRAJECTORY_KEYS), ("cells", CELL_KEYS), ("faults", FAULT_KEYS))
+    ]
+    for path in draw_all(write_report(study, *lines), Path(study.docs) / "scaling"):
+        print(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m lab.study", description=__doc__)
+    parser.add_argument("study", metavar="FILE", help="YAML file such as conf/study.yaml")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=" ".join(PARTS))
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the laboratory goes too
+    work = {
+        "trajectories": measure_trajectories, "cells": measure_cells, "faults": measure_faults, "report": report,
+    }  # fmt: skip
+    try:
+        study = read_study(arguments.study, arguments.overrides)
+        for part in PARTS:
+            if part in arguments.only:
+                work[part](study)
+    except InputError as error:
+        print(f"lab.study: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

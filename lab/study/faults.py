@@ -1,0 +1,95 @@
+"""What faults cost: a cut link, a lost node, a slow link and a slow processor, each against the same training undisturbed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from lab import cgroup
+from lab.laboratory import Laboratory
+from lab.observe import Observed
+from lab.processes import end_all
+from lab.settings import load
+from lab.study.results import Results
+from lab.study.settings import Study
+
+KEYS = ("fault",)
+EPOCHS = 3
+
+
+def measure_faults(study: Study) -> Results:
+    """Each fault begins when the second epoch has begun, at the last node."""
+    results = Results(study.place / "faults.jsonl", KEYS)
+    quiet = next((line for line in results.lines if line["fault"] == "none"), None)
+    for name, act in FAULTS.items():
+        if not results.has(fault=name):
+            found = _train(study, name, act)
+            quiet = quiet or found
+            found["seconds_lost"] = round(found["seconds"] - quiet["seconds"], 1)
+            found["same_losses"] = _losses(found) == _losses(quiet)
+            results.add({"fault": name, **found})
+    return results
+
+
+def _train(study: Study, name: str, act: Callable) -> dict:
+    faults = study.faults
+    regime = study.regimes[faults.regime]
+    own = [f"nodes={faults.nodes}", f"cpus={regime.cpus(faults.nodes)}", f"bandwidth_mbit={faults.bandwidth_mbit}"]
+    with Laboratory(load(None, ["name=study", *study.laboratory, *own])) as laboratory:
+        overrides = [*study.always, *study.engines[faults.engine].overrides(faults.nodes)]
+        gang = [f"train.workers={faults.nodes}", f"train.epochs={EPOCHS}", *faults.always]
+        command = ["jobs/train.py", "--config", study.config, *overrides, *gang]
+        training = Observed(laboratory, command, study.place / "faults", f"fault-{os.urandom(4).hex()}")
+        training.wait_until(lambda: bool(training.epochs))
+        began = training.seconds()
+        act(laboratory, training)
+        found = training.finish()
+        said = [text for moment, text in found.pop("said") if moment >= began]
+        return {**found, "began": began, "said": [text for text in said if not text.startswith("epoch")][:40]}
+
+
+def nothing(_laboratory: Laboratory, _training: Observed) -> None:
+    """What the faults are compared with."""
+
+
+def cut(seconds: float) -> Callable:
+    """The last node's cable is out for so long."""
+
+    def act(laboratory: Laboratory, training: Observed) -> None:
+        with laboratory.cut(laboratory.nodes[-1]):
+            until = time.monotonic() + seconds
+            training.wait_until(lambda: time.monotonic() >= until)
+
+    return act
+
+
+def lose_node(laboratory: Laboratory, _training: Observed) -> None:
+    """Everything on the last node ends, and does not come back."""
+    end_all([], [laboratory.nodes[-1].namespace], [])
+
+
+def slow_link(laboratory: Laboratory, _training: Observed) -> None:
+    """The last node's link has a tenth of its bandwidth from now on."""
+    rates = [node.bandwidth_mbit for node in laboratory.nodes]
+    laboratory.set_bandwidth([*rates[:-1], rates[-1] / 10])
+
+
+def slow_processor(laboratory: Laboratory, _training: Observed) -> None:
+    """The last node has half its processor from now on."""
+    node = laboratory.nodes[-1]
+    cgroup.create(cgroup.find_root(), node.namespace, node.cpus / 2)
+
+
+def _losses(found: dict) -> list[float]:
+    return [epoch["val_loss"] for epoch in found["epochs"]]
+
+
+FAULTS: dict[str, Callable] = {
+    "none": nothing,
+    "a link cut for 5 s": cut(5),
+    "a link cut for 60 s": cut(60),
+    "a node lost": lose_node,
+    "a link with a tenth of the bandwidth": slow_link,
+    "a node with half the processor": slow_processor,
+}

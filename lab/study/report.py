@@ -1,0 +1,130 @@
+"""Joins what the study measured: seconds to the target, speed-ups, the cost model and what it predicts; docs/scaling.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from statistics import mean, median
+
+from lab.study.cost import EXCHANGES, Cost, Work, fit, row
+from lab.study.settings import Study
+
+PREDICTED_NODES, PREDICTED_MBIT = (8, 16, 32, 64), (10, 100, 1_000, 10_000, 100_000)
+
+
+def write_report(study: Study, trajectories: list[dict], cells: list[dict], faults: list[dict]) -> dict:
+    """Writes scaling.json into the folder of the docs, and returns it."""
+    target = target_bleu(study, trajectories)
+    runs = [join(study, group, trajectories, target) for group in grouped(cells)]
+    fits = {engine: fit_engine(study, runs, engine) for engine in study.engines}
+    for run in runs:
+        run |= compared(study, run, runs, fits[run["engine"]][0])
+    report = {
+        "target_bleu4": round(target, 4), "margin": study.margin, "seeds": study.seeds, "reference": study.reference,
+        "engines": {name: engine.__dict__ for name, engine in study.engines.items()},
+        "regimes": {name: regime.__dict__ for name, regime in study.regimes.items()},
+        "runs": runs, "trajectories": trajectories,
+        "cost_model": {name: about_fit(*found) for name, found in fits.items()},
+        "predictions": [line for name in study.engines for line in predict(study, name, runs, fits[name][0])],
+        "faults": faults,
+    }  # fmt: skip
+    place = Path(study.docs) / "scaling.json"
+    place.write_text(json.dumps(report, indent=1) + "\n")
+    return report
+
+
+def target_bleu(study: Study, trajectories: list[dict]) -> float:
+    """The reference engine's best validation BLEU-4 on one node, the mean of its seeds, less the margin."""
+    own = [line for line in trajectories if (line["engine"], line["nodes"]) == (study.reference, 1)]
+    return mean(max(line["bleu4"]) for line in own) - study.margin
+
+
+def grouped(cells: list[dict]) -> list[list[dict]]:
+    """The repetitions of each cell together."""
+    groups: dict[tuple, list[dict]] = {}
+    for cell in cells:
+        groups.setdefault((cell["engine"], cell["regime"], cell["nodes"], cell["bandwidth_mbit"]), []).append(cell)
+    return list(groups.values())
+
+
+def join(study: Study, cell: list[dict], trajectories: list[dict], target: float) -> dict:
+    """A cell with the epochs that its engine needs at so many nodes; every seed's, None for one that never gets there."""
+    first, nodes = cell[0], cell[0]["nodes"]
+    path = study.engines[first["engine"]].trajectory_nodes(nodes)
+    own = [line for line in trajectories if (line["engine"], line["nodes"]) == (first["engine"], path)]
+    epochs = [epochs_to(line["bleu4"], target) for line in own]
+    paces = [line["seconds_a_step"] for line in cell]
+    an_epoch = median(paces) * first["steps_an_epoch"]
+    reached = [count * an_epoch for count in epochs if count]
+    sent = median(max(line["sent_mb_a_step"].values()) for line in cell) * first["steps_an_epoch"] * 1e6
+    rates = [link for line in cell for name, link in line["links"].items() if name != "head"]
+    return {
+        "engine": first["engine"], "regime": first["regime"], "nodes": nodes, "bandwidth_mbit": first["bandwidth_mbit"],
+        "cpus": first["cpus"], "steps_per_epoch": first["steps_an_epoch"],
+        "seconds_per_step": round(median(paces), 4), "seconds_per_step_spread": [min(paces), max(paces)],
+        "seconds_per_epoch": round(an_epoch, 1), "bytes_per_epoch": round(sent),
+        "epochs_to_bleu": epochs, "best_bleu4": [round(max(line["bleu4"]), 4) for line in own],
+        "seconds_to_bleu": round(mean(reached), 1) if epochs and len(reached) == len(epochs) else None,
+        "seconds_to_bleu_by_seed": [count and round(count * an_epoch, 1) for count in epochs],
+        "start_seconds": median(line["start_seconds"] for line in cell),
+        "cpu_cores": round(mean(line["cpu_cores"] for line in cell), 3),
+        "memory_mb": round(mean(line["memory_mb"] for line in cell)),
+        "measured_mbit": [min(link["measured_up_mbit"] for link in rates), min(link["measured_down_mbit"] for link in rates)],
+        "load": max(line["load"] for line in cell),
+    }  # fmt: skip
+
+
+def epochs_to(bleu: list[float], target: float) -> int | None:
+    return next((number for number, value in enumerate(bleu, 1) if value >= target), None)
+
+
+def work_of(study: Study, run: dict) -> Work:
+    """What a step of a run computes and sends, from its overrides."""
+    given = dict(text.split("=", 1) for text in [*study.always, *study.engines[run["engine"]].overrides(run["nodes"])])
+    steps = int(given.get("train.average_every", 0)) or int(given.get("train.sync_every", 1))
+    size = run["bytes_per_epoch"] / max(run["steps_per_epoch"], 1) * steps
+    nodes = run["nodes"]
+    return Work(float(given["train.batch_size"]), size * nodes / (2 * (nodes - 1)) if nodes > 1 else 0.0, steps)
+
+
+def fit_engine(study: Study, runs: list[dict], engine: str) -> tuple[Cost, list[float]]:
+    own = [run for run in runs if run["engine"] == engine]
+    rows = [row(work_of(study, run), run["nodes"], run["cpus"], run["bandwidth_mbit"]) for run in own]
+    return fit(rows, [run["seconds_per_step"] for run in own])
+
+
+def about_fit(cost: Cost, errors: list[float]) -> dict:
+    return {
+        **cost.__dict__,
+        "median_absolute_error": round(median(map(abs, errors)), 4),
+        "largest_absolute_error": round(max(map(abs, errors)), 4),
+    }
+
+
+def compared(study: Study, run: dict, runs: list[dict], cost: Cost) -> dict:
+    """Speed-up over the faster one-node engine of the same regime, and the share of a step that is communication."""
+    alone = [other["seconds_to_bleu"] for other in runs if other["nodes"] == 1 and other["regime"] == run["regime"]]
+    alone = min((seconds for seconds in alone if seconds), default=None)
+    speedup = alone / run["seconds_to_bleu"] if alone and run["seconds_to_bleu"] else None
+    compute = cost.seconds(Work(work_of(study, run).captions, 0.0), 1, run["cpus"] * run["nodes"], 0)
+    compute += cost.fixed / run["cpus"] - cost.fixed / (run["cpus"] * run["nodes"])
+    return {
+        "speedup": speedup and round(speedup, 3),
+        "efficiency": speedup and round(speedup / run["nodes"], 3),
+        "communication_share": round(max(0.0, 1 - compute / run["seconds_per_step"]), 3) if run["nodes"] > 1 else 0.0,
+    }
+
+
+def predict(study: Study, engine: str, runs: list[dict], cost: Cost) -> list[dict]:
+    """Seconds an epoch that the model expects where nothing was measured, with the processors of the first regime."""
+    regime = next(iter(study.regimes))
+    own = [run for run in runs if run["engine"] == engine and run["regime"] == regime]
+    most = max(own, key=lambda run: run["nodes"])
+    work, cpus = work_of(study, most), most["cpus"]
+    return [
+        {
+            "engine": engine, "exchange": exchange, "nodes": nodes, "bandwidth_mbit": mbit,
+            "seconds_per_epoch": round(most["steps_per_epoch"] * cost.seconds(work, nodes, cpus, mbit, exchange), 2),
+        }
+        for exchange in EXCHANGES for nodes in PREDICTED_NODES for mbit in PREDICTED_MBIT
+    ]  # fmt: skip
