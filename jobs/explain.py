@@ -4,7 +4,8 @@
 
 For each photo a strip (PNG) with Grad-CAM, SmoothGrad and occlusion of each generated word, and the extractor's feature maps;
 beside them explanations.json with each word's figures, among them insertion and deletion curves against random saliency, and
-how far the maps change when weights are randomised. All in `report/explanations` of the run's folder, or explain.output.
+how far the maps change when weights are randomised. All in `report/explanations` of the run's folder, where the run's page shows
+them, or in explain.output.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from jobs.driver.champion import promoted_run, require_trained
 from jobs.driver.extractors import ship_weights
 from jobs.driver.job import Job, Outcome, run_job
 from jobs.driver.named_photos import named_photos
+from jobs.driver.page import write_page
 from jobs.driver.quarantine import quarantine
 from jobs.driver.runs import read_json, write_json
 from jobs.driver.storage import absolute
@@ -61,6 +63,9 @@ def main(job: Job) -> Outcome:
     filters = FILTERS if found else None
     index = {"run": run, "made_from": made_from, "metrics": metrics, "filters": filters, "photos": found}
     write_json(f"{output}/{INDEX}", index)
+    split = settings.evaluate.split
+    if settings.explain.output == "auto" and files.exists(f"{folder}/evaluate-{split}.json"):
+        write_page(job, run, split)
     return Outcome(None, run, None, named.count, len(found), 0, refused, metrics)
 
 

@@ -70,7 +70,12 @@ def plain_words_per_second(workspace, shape: CaptionerShape) -> float:
 @pytest.mark.parametrize(("workers", "threads", "window"), [(1, 2, 0), (1, 2, 25), (2, 1, 0), (2, 1, 25)])
 def test_an_epoch_keeps_up_with_plain_keras(flickr8k, workers, threads, window):
     run = f"of-{workers}-{window}"
-    settings = [f"train.workers={workers}", f"train.length_window={window}", "train.validation_bleu=false", f"run.id={run}"]
+    settings = [
+        f"train.workers={workers}",
+        f"train.length_window={window}",
+        "train.validation_bleu=false",
+        f"run.id={run}",
+    ]
     trained = spark_submit("train", *flickr8k.arguments(), *settings, flags=("--conf", f"spark.task.cpus={threads}"))
     assert trained.code == 0, trained.stderr
     history = [json.loads(line) for line in (flickr8k.folder / "runs" / run / "metrics.jsonl").read_text().splitlines()]
