@@ -7,6 +7,7 @@ Its start is what it is with the processors that the nodes have, and is reported
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from itertools import product
 
 import psutil
@@ -24,67 +25,56 @@ SETTLING_SECONDS = 5  # until packets that were queued under the rate before are
 
 def measure_cells(study: Study) -> Results:
     results = Results(study.place / "cells.jsonl", KEYS)
-    for nodes, regime, engine in product(study.nodes, study.regimes, study.engines):
-        # One node sends nothing, so one bandwidth is as good as another.
-        bandwidths = study.bandwidths_mbit if nodes > 1 else [0.0]
-        cells = [
-            {
-                "engine": engine,
-                "regime": regime,
-                "nodes": nodes,
-                "bandwidth_mbit": float(bandwidth),
-                "repetition": number,
-            }
-            for bandwidth, number in product(bandwidths, range(study.repetitions))
-        ]
-        missing = [cell for cell in cells if not results.has(**cell)]
-        if missing:
-            measure(study, missing, results)
+    for engine in study.engines:
+        for (regime, nodes), bandwidths in study.cells(engine).items():
+            about = {"engine": engine, "regime": regime, "nodes": nodes}
+            cells = [
+                {**about, "bandwidth_mbit": float(bandwidth), "repetition": number}
+                for bandwidth, number in product(bandwidths, range(study.repetitions))
+            ]
+            if missing := [cell for cell in cells if not results.has(**cell)]:
+                measure(study, missing, results)
     return results
 
 
 def measure(study: Study, cells: list[dict], results: Results) -> None:
     """One training in one laboratory, for cells that differ in their bandwidth alone."""
-    nodes, cpus = cells[0]["nodes"], study.regimes[cells[0]["regime"]].cpus(cells[0]["nodes"])
+    engine, regime, nodes = (cells[0][key] for key in ("engine", "regime", "nodes"))
+    cpus = study.regimes[regime].cpus(nodes)
     settings = load(None, ["name=study", *study.laboratory, f"nodes={nodes}", f"cpus={cpus}", "bandwidth_mbit=0"])
+    own = [f"train.workers={nodes}", "train.epochs=1000", "train.checkpoint_every=0"]
+    command = ["jobs/train.py", "--config", study.config, *study.always, *study.engines[engine].overrides(nodes), *own]
     with Laboratory(settings) as laboratory:
-        links = {}
-        for bandwidth in dict.fromkeys(cell["bandwidth_mbit"] for cell in cells):
-            laboratory.set_bandwidth([bandwidth] * nodes)
-            links[bandwidth] = laboratory.verify(settings.verify_seconds)
-        laboratory.set_bandwidth([0.0] * nodes)
-        overrides = [*study.always, *study.engines[cells[0]["engine"]].overrides(nodes), f"train.workers={nodes}"]
-        command = [
-            "jobs/train.py",
-            "--config",
-            study.config,
-            *overrides,
-            "train.epochs=1000",
-            "train.checkpoint_every=0",
-        ]
+        links = verified(laboratory, {cell["bandwidth_mbit"]: None for cell in cells})
         training = Observed(laboratory, command, study.place / "cells", f"cell-{os.urandom(4).hex()}")
-        training.pace(1.0)  # the graphs are compiled
-        start = training.marks[0].heard
+        training.pace(1.0)  # until the graphs are compiled
+        about = {"cpus": cpus, "start_seconds": training.marks[0].heard}
         for cell in cells:
             laboratory.set_bandwidth([cell["bandwidth_mbit"]] * nodes)
-            before = [used(node.namespace) for node in laboratory.nodes]
-            began = training.seconds()
-            found = training.pace(study.seconds, began + SETTLING_SECONDS)
-            seconds = training.seconds() - began
-            after = [used(node.namespace) for node in laboratory.nodes]
-            cores = [(now[0] - then[0]) / seconds for now, then in zip(after, before, strict=True)]
-            load_of_nodes = {"cpu_cores": mean(cores), "memory_mb": mean([memory for _, memory in after])}
             results.add(
-                {
-                    **cell,
-                    "cpus": cpus,
-                    "start_seconds": start,
-                    **load_of_nodes,
-                    **found,
-                    "links": links[cell["bandwidth_mbit"]],
-                }
+                {**cell, **about, **watched(study, laboratory, training), "links": links[cell["bandwidth_mbit"]]}
             )
         training.end()
+
+
+def verified(laboratory: Laboratory, bandwidths: Iterable[float]) -> dict[float, dict]:
+    """The rates that the links have at each bandwidth; they are left without limits."""
+    found = {}
+    for bandwidth in bandwidths:
+        laboratory.set_bandwidth([bandwidth] * len(laboratory.nodes))
+        found[bandwidth] = laboratory.verify(laboratory.settings.verify_seconds)
+    laboratory.set_bandwidth([0.0] * len(laboratory.nodes))
+    return found
+
+
+def watched(study: Study, laboratory: Laboratory, training: Observed) -> dict:
+    """The training's pace from now on, and the means of what the nodes use of their processors and memory meanwhile."""
+    groups = [node.namespace for node in laboratory.nodes]
+    began, before = training.seconds(), [used(group) for group in groups]
+    pace = training.pace(study.seconds, began + SETTLING_SECONDS)
+    seconds, after = training.seconds() - began, [used(group) for group in groups]
+    cores = [(now - then) / seconds for (now, _), (then, _) in zip(after, before, strict=True)]
+    return {"cpu_cores": mean(cores), "memory_mb": mean([memory for _, memory in after]), **pace}
 
 
 def used(group: str) -> tuple[float, float]:

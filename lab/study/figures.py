@@ -24,6 +24,11 @@ def rate(mbit: float) -> str:
     return UNLIMITED if not mbit else f"{mbit / 1000:g} Gbit/s" if mbit >= 1000 else f"{mbit:g} Mbit/s"
 
 
+def engines(report: dict) -> list[str]:
+    """Those that are compared; variations are for the table."""
+    return [name for name, engine in report["engines"].items() if not engine["variation"]]
+
+
 def bandwidths(report: dict) -> list[float]:
     """Those that were measured with more than one node, the narrowest first, unlimited last."""
     found = {run["bandwidth_mbit"] for run in report["runs"] if run["nodes"] > 1}
@@ -44,7 +49,7 @@ def _against_nodes(figure: str, label: str, regime: str, log: bool = False, idea
     def draw(report: dict, plots) -> None:
         rates = bandwidths(report)
         for axes, mbit in zip(plots(len(rates)), rates, strict=True):
-            for engine in report["engines"]:
+            for engine in engines(report):
                 axes.plot(*series(report, regime, engine, mbit, figure), STYLES.get(engine, "-o"), label=engine)
             if ideal:
                 nodes = sorted({run["nodes"] for run in report["runs"]})
@@ -58,7 +63,7 @@ def _against_nodes(figure: str, label: str, regime: str, log: bool = False, idea
 
 def _bleu(report: dict, plots) -> None:
     """One panel an engine: the mean of the seeds at each number of nodes that has a trajectory of its own."""
-    for axes, engine in zip(plots(len(report["engines"])), report["engines"], strict=True):
+    for axes, engine in zip(plots(len(engines(report))), engines(report), strict=True):
         own = [line for line in report["trajectories"] if line["engine"] == engine]
         for nodes in sorted({line["nodes"] for line in own}):
             seeds = [line["bleu4"] for line in own if line["nodes"] == nodes]
@@ -80,7 +85,7 @@ def _resources(report: dict, plots) -> None:
     }
     regime = next(iter(report["regimes"]))
     for axes, (figure, label) in zip(plots(len(figures)), figures.items(), strict=True):
-        for engine in report["engines"]:
+        for engine in engines(report):
             own = [run for run in report["runs"] if (run["regime"], run["engine"]) == (regime, engine)]
             nodes = sorted({run["nodes"] for run in own})
             values = [[run[figure] for run in own if run["nodes"] == n] for n in nodes]
@@ -94,7 +99,7 @@ def _resources(report: dict, plots) -> None:
 
 def _predictions(report: dict, plots) -> None:
     """Seconds an epoch by the model, ring only."""
-    for axes, engine in zip(plots(len(report["engines"])), report["engines"], strict=True):
+    for axes, engine in zip(plots(len(engines(report))), engines(report), strict=True):
         own = [line for line in report["predictions"] if (line["engine"], line["exchange"]) == (engine, "ring")]
         for mbit in sorted({line["bandwidth_mbit"] for line in own}):
             points = sorted(

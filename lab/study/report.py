@@ -16,16 +16,17 @@ def write_report(study: Study, trajectories: list[dict], cells: list[dict], faul
     """Writes scaling.json into the folder of the docs, and returns it."""
     target = target_bleu(study, trajectories)
     runs = [join(study, group, trajectories, target) for group in grouped(cells)]
-    fits = {engine: fit_engine(study, runs, engine) for engine in study.engines}
+    fits = {engine: fit_engine(study, runs, engine) for engine in study.main_engines}
     for run in runs:
-        run |= compared(study, run, runs, fits[run["engine"]][0])
+        if run["engine"] in fits:
+            run |= compared(study, run, runs, fits[run["engine"]][0])
     report = {
         "target_bleu4": round(target, 4), "margin": study.margin, "seeds": study.seeds, "reference": study.reference,
         "engines": {name: engine.__dict__ for name, engine in study.engines.items()},
         "regimes": {name: regime.__dict__ for name, regime in study.regimes.items()},
         "runs": runs, "trajectories": trajectories,
         "cost_model": {name: about_fit(*found) for name, found in fits.items()},
-        "predictions": [line for name in study.engines for line in predict(study, name, runs, fits[name][0])],
+        "predictions": [line for name in study.main_engines for line in predict(study, name, runs, fits[name][0])],
         "faults": faults,
     }  # fmt: skip
     place = Path(study.docs) / "scaling.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -16,12 +17,14 @@ from udfs.errors import InputError
 class Engine:
     """Overrides of jobs/train.py: those at any number of nodes, and those at one.
 
-    `follows_one_path`: the same is learned at any number of nodes, as it is where every step is synchronised.
+    `follows_one_path`: the same is learned at any number of nodes, as it is where every step is synchronised. A `variation`
+    is timed at the study's variation_nodes and variation_bandwidth alone, in the first regime, and learns nothing.
     """
 
     always: list[str] = field(default_factory=list)
     nodes: dict[int, list[str]] = field(default_factory=dict)
     follows_one_path: bool = True
+    variation: bool = False
 
     def overrides(self, nodes: int) -> list[str]:
         return [*self.always, *self.nodes.get(nodes, [])]
@@ -62,6 +65,8 @@ class Study:
     regimes: dict[str, Regime] = field(default_factory=dict)
     nodes: list[int] = field(default_factory=lambda: [1, 2, 3, 4])
     bandwidths_mbit: list[float] = field(default_factory=lambda: [0, 1000, 100, 10])
+    variation_nodes: list[int] = field(default_factory=lambda: [1, 4])
+    variation_bandwidth_mbit: float = 100.0
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     margin: float = 0.005
     seconds: float = 60.0
@@ -70,6 +75,18 @@ class Study:
     laboratory: list[str] = field(default_factory=list)
     folder: str = "data/study"
     docs: str = "docs"
+
+    @property
+    def main_engines(self) -> dict[str, Engine]:
+        return {name: engine for name, engine in self.engines.items() if not engine.variation}
+
+    def cells(self, engine: str) -> dict[tuple[str, int], list[float]]:
+        """An engine's bandwidths by regime and nodes; one node sends nothing, so that one bandwidth is as good as another."""
+        if self.engines[engine].variation:
+            regimes, nodes, bandwidths = list(self.regimes)[:1], self.variation_nodes, [self.variation_bandwidth_mbit]
+        else:
+            regimes, nodes, bandwidths = list(self.regimes), self.nodes, self.bandwidths_mbit
+        return {(regime, n): bandwidths if n > 1 else [0.0] for regime, n in product(regimes, nodes)}
 
     @property
     def place(self) -> Path:
