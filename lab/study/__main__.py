@@ -1,4 +1,4 @@
-"""`python -m lab.study conf/study.yaml [--only PART ...] [key=value ...]`: measures, and draws what came of it."""
+"""`python -m lab.study conf/study.yaml [--only PART] [key=value ...]`: measures, and draws what came of it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from lab.study.cells import measure_cells
 from lab.study.faults import KEYS as FAULT_KEYS
 from lab.study.faults import measure_faults
 from lab.study.figures import draw_all
+from lab.study.page import write_page
 from lab.study.report import write_report
 from lab.study.results import Results
 from lab.study.settings import Study, read_study
@@ -27,16 +28,18 @@ def report(study: Study) -> None:
         Results(study.place / f"{part}.jsonl", keys).lines
         for part, keys in (("trajectories", TRAJECTORY_KEYS), ("cells", CELL_KEYS), ("faults", FAULT_KEYS))
     ]
-    for path in draw_all(write_report(study, *lines), Path(study.docs) / "scaling"):
-        print(path)
+    found, docs = write_report(study, *lines), Path(study.docs)
+    draw_all(found, docs / "scaling")
+    write_page(found, docs / "scaling.md")
+    print(docs / "scaling.md")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m lab.study", description=__doc__)
     parser.add_argument("study", metavar="FILE", help="YAML file such as conf/study.yaml")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=" ".join(PARTS))
+    parser.add_argument("--only", action="append", choices=PARTS, help="this part alone; may be said again")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the laboratory goes too
     work = {
         "trajectories": measure_trajectories, "cells": measure_cells, "faults": measure_faults, "report": report,
@@ -44,7 +47,7 @@ def main() -> None:
     try:
         study = read_study(arguments.study, arguments.overrides)
         for part in PARTS:
-            if part in arguments.only:
+            if part in (arguments.only or PARTS):
                 work[part](study)
     except InputError as error:
         print(f"lab.study: {error}", file=sys.stderr)

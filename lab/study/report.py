@@ -13,7 +13,7 @@ PREDICTED_NODES, PREDICTED_MBIT = (8, 16, 32, 64), (10, 100, 1_000, 10_000, 100_
 
 
 def write_report(study: Study, trajectories: list[dict], cells: list[dict], faults: list[dict]) -> dict:
-    """Writes scaling.json into the folder of the docs, and returns it."""
+    """Writes scaling.json into the folder of the docs, and returns what is in it."""
     target = target_bleu(study, trajectories)
     runs = [join(study, group, trajectories, target) for group in grouped(cells)]
     fits = {engine: fit_engine(study, runs, engine) for engine in study.main_engines}
@@ -24,14 +24,15 @@ def write_report(study: Study, trajectories: list[dict], cells: list[dict], faul
         "target_bleu4": round(target, 4), "margin": study.margin, "seeds": study.seeds, "reference": study.reference,
         "engines": {name: engine.__dict__ for name, engine in study.engines.items()},
         "regimes": {name: regime.__dict__ for name, regime in study.regimes.items()},
+        "variation_nodes": study.variation_nodes, "variation_bandwidth_mbit": study.variation_bandwidth_mbit,
         "runs": runs, "trajectories": trajectories,
         "cost_model": {name: about_fit(*found) for name, found in fits.items()},
         "predictions": [line for name in study.main_engines for line in predict(study, name, runs, fits[name][0])],
         "faults": faults,
     }  # fmt: skip
-    place = Path(study.docs) / "scaling.json"
-    place.write_text(json.dumps(report, indent=1) + "\n")
-    return report
+    text = json.dumps(report, indent=1) + "\n"
+    (Path(study.docs) / "scaling.json").write_text(text)
+    return json.loads(text)
 
 
 def target_bleu(study: Study, trajectories: list[dict]) -> float:

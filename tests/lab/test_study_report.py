@@ -1,0 +1,138 @@
+"""What the study makes of its measurements, on numbers from a known cost model."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.study.cost import EXCHANGES, Cost, Work, fit, ring, row
+from lab.study.figures import FIGURES, draw_all
+from lab.study.page import claims, write_page
+from lab.study.report import epochs_to, write_report
+from lab.study.results import Results
+from lab.study.settings import Engine, Regime, Study, read_study
+from udfs.errors import InputError
+
+MODEL_BYTES = 8e6
+
+
+def small_study(folder) -> Study:
+    engines = {
+        "thesis": Engine(always=["train.batch_size=32"]),
+        "ours": Engine(
+            always=["train.batch_size=32"], nodes={4: ["train.average_every=100"]}, follows_one_path=False
+        ),
+        "larger batch": Engine(always=["train.batch_size=64"], variation=True),
+    }  # fmt: skip
+    return Study(
+        engines=engines, regimes={"equal": Regime(cpus_each=0.4), "divided": Regime(cpus_together=1.6)}, nodes=[1, 4],
+        seeds=[0, 1], bandwidths_mbit=[0, 1000, 100, 10], folder=str(folder / "study"), docs=str(folder),
+    )  # fmt: skip
+
+
+def cell(study: Study, engine: str, regime: str, nodes: int, mbit: float, cost: Cost) -> dict:
+    steps = 100 if engine == "ours" and nodes > 1 else 1
+    cpus = study.regimes[regime].cpus(nodes)
+    work = Work(64 if engine == "larger batch" else 32, MODEL_BYTES, steps)
+    sent = ring(nodes, MODEL_BYTES)[0] / steps / 1e6
+    return {
+        "engine": engine, "regime": regime, "nodes": nodes, "bandwidth_mbit": mbit, "cpus": cpus, "repetition": 0,
+        "seconds_a_step": cost.seconds(work, nodes, cpus, mbit), "steps_an_epoch": 900, "start_seconds": 30.0,
+        "sent_mb_a_step": {f"node{n}": sent for n in range(nodes)}, "cpu_cores": cpus, "memory_mb": 800.0, "load": 1.0,
+        "links": {"head": {}, **{f"node{n}": {"measured_up_mbit": mbit, "measured_down_mbit": mbit} for n in range(nodes)}},
+    }  # fmt: skip
+
+
+def test_the_report_finds_what_the_numbers_were_made_of(tmp_path):
+    study, cost = small_study(tmp_path), Cost(0.002, 0.01, 1.05, 0.0005)
+    cells = [
+        cell(study, engine, regime, nodes, float(mbit), cost)
+        for engine in study.engines
+        for (regime, nodes), bandwidths in study.cells(engine).items()
+        for mbit in bandwidths
+    ]
+    paths = {("thesis", 1): [0.10, 0.15, 0.16], ("ours", 1): [0.10, 0.15, 0.16], ("ours", 4): [0.10, 0.12, 0.156]}
+    trajectories = [
+        {"engine": engine, "nodes": nodes, "seed": seed, "bleu4": bleu, "val_loss": [3, 3, 3]}
+        for (engine, nodes), bleu in paths.items()
+        for seed in study.seeds
+    ]
+    report = write_report(study, trajectories, cells, [])
+    assert report == json.loads((tmp_path / "scaling.json").read_text())
+    assert report["target_bleu4"] == pytest.approx(0.155)
+    runs = {(run["engine"], run["regime"], run["nodes"], run["bandwidth_mbit"]): run for run in report["runs"]}
+    assert len(runs) == 2 * 2 * (1 + 4) + 2
+    thesis, ours = (runs[engine, "equal", 4, 10.0] for engine in ("thesis", "ours"))
+    assert thesis["epochs_to_bleu"] == ours["epochs_to_bleu"] == [3, 3]
+    a_step = 0.002 * 8 / 0.4 + 0.01 / 0.4 + 1.05 * 1.5 * MODEL_BYTES * 8 / 10e6 + 0.0005 * 6
+    assert thesis["seconds_to_bleu"] == pytest.approx(3 * 900 * a_step, rel=1e-3)
+    alone = runs["thesis", "equal", 1, 0.0]["seconds_to_bleu"]
+    assert thesis["speedup"] == pytest.approx(alone / thesis["seconds_to_bleu"], abs=1e-3)
+    assert thesis["communication_share"] > 0.98 > 0.7 > ours["communication_share"] > 0
+    assert runs["ours", "divided", 4, 10.0]["speedup"] < 1 < ours["speedup"]
+    for found in report["cost_model"].values():
+        assert found["largest_absolute_error"] < 1e-3
+
+    sentences = claims(report)
+    assert [line["holds"] for line in sentences] == [True, *(line["holds"] for line in sentences[1:])]
+    assert sentences[-1]["found"] == f"{runs['ours', 'equal', 4, 1000.0]['speedup']:.2f}"
+    write_page(report, tmp_path / "scaling.md")
+    page = (tmp_path / "scaling.md").read_text()
+    assert f"| {sentences[0]['claim']} | {sentences[0]['found']} | yes |" in page
+    assert "Not measured yet" in page  # faults
+    assert len(draw_all(report, tmp_path / "scaling")) == len(FIGURES)
+
+
+def test_a_target_that_is_never_reached_has_no_seconds():
+    assert epochs_to([0.1, 0.2, 0.15], 0.15) == 2
+    assert epochs_to([0.1, 0.2], 0.3) is None
+
+
+costs = st.builds(Cost, *[st.floats(1e-4, 1e-1) for _ in range(3)], st.floats(1e-5, 1e-2))
+
+
+@given(costs, st.floats(0.1, 2.0))
+def test_the_fit_returns_the_model_that_made_the_numbers(cost, cpus):
+    rows = [
+        row(Work(captions, MODEL_BYTES), nodes, cpus, mbit)
+        for captions in (32, 128)
+        for nodes in (1, 2, 4)
+        for mbit in (0, 10, 1000)
+    ]
+    seconds = [sum(a * b for a, b in zip(line, cost.__dict__.values(), strict=True)) for line in rows]
+    found, errors = fit(rows, seconds)
+    assert max(map(abs, errors)) < 1e-6
+    assert found.work == pytest.approx(cost.work, rel=1e-3)
+
+
+@given(st.integers(2, 64))
+def test_bytes_and_rounds_of_the_exchanges(nodes):
+    assert EXCHANGES["ring"](nodes, 1.0) == (pytest.approx(2 - 2 / nodes), 2 * nodes - 2)
+    assert EXCHANGES["tree"](nodes, 1.0) == (2 * math.ceil(math.log2(nodes)), 2 * math.ceil(math.log2(nodes)))
+    assert EXCHANGES["parameter server"](nodes, 1.0) == (2 * nodes, 2)
+    assert all(exchange(1, 1.0) == (0, 0) for exchange in EXCHANGES.values())
+
+
+def test_results_go_on_where_they_were_stopped(tmp_path, capsys):
+    path = tmp_path / "some" / "lines.jsonl"
+    Results(path, ("a", "b")).add({"a": 1, "b": 2.0, "c": [3]})
+    again = Results(path, ("a", "b"))
+    assert again.has(a=1, b=2, c="whatever")
+    assert not again.has(a=1, b=3)
+
+
+def test_a_study_that_cannot_be_is_refused(tmp_path):
+    assert read_study("conf/study.yaml", ["seeds=[5]"]).seeds == [5]
+    for override, word in {
+        "nods=[1]": "nods",
+        "reference=nobody": "nobody",
+        "regimes.equal.cpus_together=1": "equal",
+    }.items():
+        with pytest.raises(InputError, match=word):
+            read_study("conf/study.yaml", [override])
+    with pytest.raises(InputError, match=r"absent\.yaml"):
+        read_study(str(tmp_path / "absent.yaml"))
