@@ -38,14 +38,14 @@ def main(path: str) -> None:
     names, seeds = list(study["settings"]), study["seeds"]
     title = Path(path).stem
     runs = {(name, seed): train(study, title, name, seed) for seed, name in product(seeds, names)}
-    job = Job("compare", conf.load(study["config"], ["evaluate.split=dev"]))
+    job = Job("compare", conf.load(study["config"], [*study["common"], "evaluate.split=dev"]))
     predictions = job.warehouse.table("predictions").read()
     found = compare_runs(predictions, list(runs.values()), "dev", job.settings.compare).figures
     samples = {name: np.stack([found[runs[name, seed]]["bleu4"] for seed in seeds]) for name in names}
     settings = [describe(study, job, name, runs, samples) for name in names]
     report = {
         "reference": study["reference"], "config": study["config"], "seeds": seeds, "workers": job.settings.train.workers,
-        "common": study["common"], "split": "dev", "decoding": "greedy", "confidence": job.settings.compare.confidence,
+        "common": study["common"], "split": "dev", "beam_width": job.settings.evaluate.beam_width, "confidence": job.settings.compare.confidence,
         "interval": "bootstrap of the photos and of the seeds, both drawn alike for a setting and the reference",
         "settings": settings,
     }  # fmt: skip
