@@ -1,6 +1,6 @@
 """What settings of the training do to BLEU: each trained with every seed, compared with a reference on the same photos.
 
-    python -m lab.trials lab/frugal.yaml | lab/choices.yaml
+    python -m lab.trials lab/frugal.yaml
 
 Runs the ordinary jobs in one Spark session, in a network namespace whose loopback interface carries nothing but this gang's
 traffic, so that the bytes are its own. Finished runs are kept: the same command goes on where it was stopped. Writes a JSON
@@ -37,7 +37,7 @@ def main(path: str) -> None:
     study = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     names, seeds = list(study["settings"]), study["seeds"]
     title = Path(path).stem
-    runs = {(name, seed): train(study, title, name, seed) for seed, name in product(seeds, names)}
+    runs = {(name, seed): run_jobs(study, title, name, seed) for seed, name in product(seeds, names)}
     job = Job("compare", conf.load(study["config"], [*study["common"], "evaluate.split=dev"]))
     predictions = job.warehouse.table("predictions").read()
     found = compare_runs(predictions, list(runs.values()), "dev", job.settings.compare).figures
@@ -45,7 +45,8 @@ def main(path: str) -> None:
     settings = [describe(study, job, name, runs, samples) for name in names]
     report = {
         "reference": study["reference"], "config": study["config"], "seeds": seeds, "workers": job.settings.train.workers,
-        "common": study["common"], "split": "dev", "beam_width": job.settings.evaluate.beam_width, "confidence": job.settings.compare.confidence,
+        "common": study["common"], "split": "dev", "beam_width": job.settings.evaluate.beam_width,
+        "confidence": job.settings.compare.confidence,
         "interval": "bootstrap of the photos and of the seeds, both drawn alike for a setting and the reference",
         "settings": settings,
     }  # fmt: skip
@@ -64,11 +65,11 @@ def enter_own_network() -> None:
     os.execvpe("unshare", ["unshare", "--net", "sh", "-c", command, sys.executable, *sys.argv[1:]], environment)
 
 
-def train(study: dict, title: str, name: str, seed: int) -> str:
+def run_jobs(study: dict, title: str, name: str, seed: int, modules: tuple = (jobs.train, jobs.evaluate)) -> str:
     """Trains and scores one run, unless that is done; its id."""
     run = f"{title}-{re.sub('[^a-z0-9]+', '-', name.lower())}-{seed}"
     overrides = [f"run.id={run}", f"train.seed={seed}", *study["common"], *study["settings"][name]]
-    for module in (jobs.train, jobs.evaluate):
+    for module in modules:
         job = Job(module.__name__.rpartition(".")[2], conf.load(study["config"], [*overrides, "evaluate.split=dev"]))
         outcome, _ = perform(job, module.main)
         job.say(f"{run}: {outcome.metrics}")
@@ -77,7 +78,7 @@ def train(study: dict, title: str, name: str, seed: int) -> str:
 
 def describe(study: dict, job: Job, name: str, runs: dict, samples: dict[str, np.ndarray]) -> dict:
     """The figures of a setting: means over its seeds, with intervals of the difference to the reference."""
-    histories = [read_history(job, runs[name, seed]) for seed in study["seeds"]]
+    histories = [read_history(job.settings, runs[name, seed]) for seed in study["seeds"]]
     lines = [line for history in histories for line in history]
     sent = [worker["sent_mb"] * MEBIBYTE for line in lines for worker in line["workers"]]
     seconds = [line["seconds"] for line in lines]
@@ -105,10 +106,8 @@ def scores(histories: list[list[dict]]) -> list[list[float]]:
     return [[line["bleu4"] for line in history] for history in histories]
 
 
-def read_history(job: Job, run: str) -> list[dict]:
-    return [
-        json.loads(line) for line in (Path(job.settings.paths.runs) / run / "metrics.jsonl").read_text().splitlines()
-    ]
+def read_history(settings: conf.Settings, run: str) -> list[dict]:
+    return [json.loads(line) for line in (Path(settings.paths.runs) / run / "metrics.jsonl").read_text().splitlines()]
 
 
 def table(settings: list[dict]) -> str:
