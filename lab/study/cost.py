@@ -53,6 +53,10 @@ class Cost:
     wire: float
     latency: float
 
+    def compute(self, work: Work, nodes: int, cpus: float) -> float:
+        """Seconds a step without the exchange."""
+        return (self.work * work.captions / nodes + self.fixed) / cpus
+
     def seconds(self, work: Work, nodes: int, cpus: float, mbit: float, exchange: str = "ring") -> float:
         """Seconds a step on nodes with so many processors each, on links of so many Mbit/s (0: without any limit)."""
         return float(np.dot(row(work, nodes, cpus, mbit, exchange), list(asdict(self).values())))

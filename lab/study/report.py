@@ -108,12 +108,11 @@ def compared(study: Study, run: dict, runs: list[dict], cost: Cost) -> dict:
     alone = [other["seconds_to_bleu"] for other in runs if other["nodes"] == 1 and other["regime"] == run["regime"]]
     alone = min((seconds for seconds in alone if seconds), default=None)
     speedup = alone / run["seconds_to_bleu"] if alone and run["seconds_to_bleu"] else None
-    compute = cost.seconds(Work(work_of(study, run).captions, 0.0), 1, run["cpus"] * run["nodes"], 0)
-    compute += cost.fixed / run["cpus"] - cost.fixed / (run["cpus"] * run["nodes"])
+    share = 1 - cost.compute(work_of(study, run), run["nodes"], run["cpus"]) / run["seconds_per_step"]
     return {
         "speedup": speedup and round(speedup, 3),
         "efficiency": speedup and round(speedup / run["nodes"], 3),
-        "communication_share": round(max(0.0, 1 - compute / run["seconds_per_step"]), 3) if run["nodes"] > 1 else 0.0,
+        "communication_share": round(max(0.0, share), 3) if run["nodes"] > 1 else 0.0,
     }
 
 
