@@ -22,7 +22,7 @@ from lab.laboratory import Laboratory
 
 LOOK_SECONDS = 0.5
 END_SECONDS = 60  # for a driver that was asked to end
-PROGRESS = re.compile(r"epoch (\d+)/\d+  step (\d+)/(\d+)  .*  ([\d.]+) s")
+PROGRESS = re.compile(r"step (\d+)/(\d+) of epoch (\d+)/\d+  .*  ([\d.]+) s")
 EVERY = "train.progress_seconds=3"  # between lines of progress
 WARMING = 3  # lines of progress while graphs are still compiled
 
@@ -68,7 +68,7 @@ class Observed:
             now = self.seconds()
             self.said.append((now, line.rstrip()))
             if found := PROGRESS.match(line):
-                epoch, step, self.steps_an_epoch = map(int, found.groups()[:3])
+                step, self.steps_an_epoch, epoch = map(int, found.groups()[:3])
                 self.marks.append(Mark(epoch, step, float(found[4]), now))
 
     def _drain(self) -> None:

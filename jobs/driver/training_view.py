@@ -50,7 +50,7 @@ class TrainingView:
         if self.bar.disable and self.every and time.monotonic() - self._said >= self.every:
             self._said = time.monotonic()
             print(
-                f"epoch {event['epoch']}/{self.epochs}  step {event['step']}/{event['steps']}  loss {event['loss']:.4f}  "
+                f"step {event['step']}/{event['steps']} of epoch {event['epoch']}/{self.epochs}  loss {event['loss']:.4f}  "
                 f"{rate:.0f} captions/s  {event['seconds']:.2f} s{lag}",
                 file=sys.stderr,
                 flush=True,
