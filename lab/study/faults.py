@@ -46,7 +46,11 @@ def _train(study: Study, name: str, act: Callable) -> dict:
         act(laboratory, training)
         found = training.finish()
         said = [text for moment, text in found.pop("said") if moment >= began]
-        return {**found, "began": began, "said": [text for text in said if not text.startswith(("epoch ", "step "))][:40]}
+        return {
+            **found,
+            "began": began,
+            "said": [text for text in said if not text.startswith(("epoch ", "step "))][:40],
+        }
 
 
 def nothing(_laboratory: Laboratory, _training: Observed) -> None:

@@ -9,7 +9,9 @@ def test_without_a_terminal_a_line_now_and_then_says_how_far_it_is(capsys):
     view = TrainingView(3, 800, every=1e-6)
     view(step(8, 2.0, rank=1))
     view(step(10, 2.0))
-    assert capsys.readouterr().err == "step 10/40 of epoch 2/3  loss 3.1416  100 captions/s  2.00 s, worker 1 2 behind\n"
+    assert (
+        capsys.readouterr().err == "step 10/40 of epoch 2/3  loss 3.1416  100 captions/s  2.00 s, worker 1 2 behind\n"
+    )
 
 
 def test_lines_are_apart_or_left_out(capsys):
