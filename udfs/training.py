@@ -30,6 +30,7 @@ from udfs.usage import Usage
 from udfs.validation import count_ngrams
 
 REPORT_SECONDS = 0.5
+HEARTBEAT_SECONDS = 3600
 BLEU = tuple(f"bleu{order}" for order in ORDERS)
 BEGINNING = {"epoch": 1, "step": 0, "sums": [0.0, 0.0, 0.0], "seconds": 0.0, "history": []}
 
@@ -58,8 +59,26 @@ def start_engine(plan: Plan, member: Member) -> Engine:
     ring = communication.NCCL if tf.config.list_physical_devices("GPU") else communication.RING
     chosen = communication.AUTO if plan.collectives == "auto" else ring
     options = tf.distribute.experimental.CommunicationOptions(implementation=chosen)
+    wait_long_for_heartbeats(member.workers)
     strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
     return Engine(strategy, plan, member.rank, member.workers)
+
+
+def wait_long_for_heartbeats(workers: int) -> None:
+    """Keeps TensorFlow from ending a gang whose heartbeats are late, as they are behind gradients on a slow link.
+
+    A peer that died is noticed by its closed connections, and the driver's watch ends an attempt that makes no steps.
+    """
+    from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
+    from tensorflow.python.eager import context
+
+    # What MultiWorkerMirroredStrategy would set, but for the time; it has no option for it.
+    context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader="/job:worker/replica:0/task:0",
+        coordinated_jobs=[CoordinatedJob(name="worker", num_tasks=workers)],
+        heartbeat_timeout_in_ms=HEARTBEAT_SECONDS * 1000,
+    )
 
 
 def describe_devices(member: Member, collectives: str) -> str:
