@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 import conf
 import jobs.train
-from lab.trials import read_history, run_jobs
+from lab.trials import markdown, read_history, run_jobs
 
 
 def main(path: str) -> None:
@@ -42,13 +42,12 @@ def choice(study: dict, settings: conf.Settings, title: str, name: str) -> dict:
 
 def table(choices: list[dict]) -> str:
     """The figures as a Markdown table."""
-    columns = ("choice", "overrides", "loss", "val_loss", "BLEU-1", "BLEU-4", "s an epoch")
-    rows = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    rows = [("choice", "overrides", "loss", "val_loss", "BLEU-1", "BLEU-4", "s an epoch")]
     for found in choices:
         overrides = " ".join(f"`{override}`" for override in found["overrides"])
         figures = [f"{found[name]:.3f}" for name in ("loss", "val_loss", "bleu1", "bleu4")]
-        rows.append(f"| {' | '.join([found['name'], overrides, *figures, str(found['seconds_per_epoch'])])} |")
-    return "\n".join(rows)
+        rows.append([found["name"], overrides, *figures, str(found["seconds_per_epoch"])])
+    return markdown(rows)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lab.laboratory import Laboratory
-from lab.observe import Observed, resumed
+from lab.observe import Observed, losses, resumed
 from lab.settings import load
 from udfs.errors import InputError
 
@@ -111,10 +111,6 @@ class Measuring:
         print(json.dumps({key: value for key, value in result.items() if key not in ("epochs", "said")}), flush=True)
         if found.get("exit_code"):
             print("\n".join(line for _, line in found["said"][-20:]), file=sys.stderr, flush=True)
-
-
-def losses(found: dict) -> list[float]:
-    return [epoch["val_loss"] for epoch in found["epochs"]]
 
 
 def main() -> None:

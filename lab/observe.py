@@ -178,6 +178,11 @@ def _median(values) -> float | None:
     return round(median(found), 3) if found else None
 
 
+def losses(found: dict) -> list[float]:
+    """The validation losses of a training that has ended, by epoch: the same where the same was learned."""
+    return [epoch["val_loss"] for epoch in found["epochs"]]
+
+
 def resumed(flow: list[tuple[float, dict[str, int]]], node: str, healed: float, share: int) -> float | None:
     """The first moment after `healed` by which a node has sent `share` bytes more than at it; None where it never did."""
     before = max((sent[node] for moment, sent in flow if moment <= healed), default=0)

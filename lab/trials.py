@@ -112,8 +112,7 @@ def read_history(settings: conf.Settings, run: str) -> list[dict]:
 
 def table(settings: list[dict]) -> str:
     """The figures as a Markdown table."""
-    columns = ("setting", "overrides", "MB an epoch", "s an epoch", "val_loss", "BLEU-4", "difference")
-    rows = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    rows = [("setting", "overrides", "MB an epoch", "s an epoch", "val_loss", "BLEU-4", "difference")]
     for found in settings:
         overrides = " ".join(f"`{override.removeprefix('train.')}`" for override in found["overrides"])
         low, high = found["bleu4_difference_low"], found["bleu4_difference_high"]
@@ -122,8 +121,14 @@ def table(settings: list[dict]) -> str:
             found["name"], overrides, f"{found['bytes_per_epoch'] / 1e6:.0f}", f"{found['seconds_per_epoch']:.0f}",
             f"{found['val_loss_mean']:.3f}", f"{found['bleu4_mean']:.3f}", difference,
         ]  # fmt: skip
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
+        rows.append(cells)
+    return markdown(rows)
+
+
+def markdown(rows: list) -> str:
+    """Rows of cells as a Markdown table, the first of them its head."""
+    head, *lines = [f"| {' | '.join(cells)} |" for cells in rows]
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *lines])
 
 
 def plot(report: dict, path: str) -> None:

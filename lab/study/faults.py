@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from lab import cgroup
 from lab.laboratory import Laboratory
-from lab.observe import Observed
+from lab.observe import Observed, losses
 from lab.processes import end_all
 from lab.settings import load
 from lab.study.results import Results
@@ -27,7 +27,7 @@ def measure_faults(study: Study) -> Results:
             found = _train(study, name, act)
             quiet = quiet or found
             found["seconds_lost"] = round(found["seconds"] - quiet["seconds"], 1)
-            found["same_losses"] = _losses(found) == _losses(quiet)
+            found["same_losses"] = losses(found) == losses(quiet)
             results.add({"fault": name, **found})
     return results
 
@@ -83,10 +83,6 @@ def slow_processor(laboratory: Laboratory, _training: Observed) -> None:
     """The last node has half its processor from now on."""
     node = laboratory.nodes[-1]
     cgroup.create(cgroup.find_root(), node.namespace, node.cpus / 2)
-
-
-def _losses(found: dict) -> list[float]:
-    return [epoch["val_loss"] for epoch in found["epochs"]]
 
 
 FAULTS: dict[str, Callable] = {
