@@ -23,8 +23,8 @@ from lab.laboratory import Laboratory
 LOOK_SECONDS = 0.5
 END_SECONDS = 60  # for a driver that was asked to end
 PROGRESS = re.compile(r"step (\d+)/(\d+) of epoch (\d+)/\d+  .*  ([\d.]+) s")
-EVERY = "train.progress_seconds=3"  # between lines of progress
-WARMING = 3  # lines of progress while graphs are still compiled
+EVERY = "train.progress_seconds=1"  # between lines of progress
+WARMING_SECONDS = 9  # after the first line of progress, while graphs are still compiled
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,12 @@ class Observed:
     def pace(self, seconds: float, since: float = 0.0) -> dict:
         """Watches so many seconds of training after the moment `since`: what a step took, and what each node sent for it.
 
-        The first lines of progress, with the graphs' compilation, do not count, nor what lies between epochs.
+        The first seconds, with the graphs' compilation, do not count, nor what lies between epochs.
         """
 
         def spans() -> list[tuple[Mark, Mark]]:
-            late = [mark for mark in self.marks[WARMING:] if mark.heard >= since]
+            begin = max(since, self.marks[0].heard + WARMING_SECONDS) if self.marks else since
+            late = [mark for mark in with_beginnings(self.marks) if mark.heard >= begin]
             return [(one, next_) for one, next_ in pairwise(late) if one.epoch == next_.epoch]
 
         self.wait_until(lambda: sum(next_.seconds - one.seconds for one, next_ in spans()) >= seconds)
@@ -173,6 +174,16 @@ class Observed:
         }
 
 
+def with_beginnings(marks: list[Mark]) -> list[Mark]:
+    """Lines of progress, and a mark for the beginning of each epoch, which no line tells: an epoch may have but one."""
+    found: list[Mark] = []
+    for mark in list(marks):
+        if not found or found[-1].epoch != mark.epoch:
+            found.append(Mark(mark.epoch, 0, 0.0, mark.heard - mark.seconds))
+        found.append(mark)
+    return found
+
+
 def _median(values) -> float | None:
     found = list(values)
     return round(median(found), 3) if found else None
@@ -181,9 +192,3 @@ def _median(values) -> float | None:
 def losses(found: dict) -> list[float]:
     """The validation losses of a training that has ended, by epoch: the same where the same was learned."""
     return [epoch["val_loss"] for epoch in found["epochs"]]
-
-
-def resumed(flow: list[tuple[float, dict[str, int]]], node: str, healed: float, share: int) -> float | None:
-    """The first moment after `healed` by which a node has sent `share` bytes more than at it; None where it never did."""
-    before = max((sent[node] for moment, sent in flow if moment <= healed), default=0)
-    return next((moment for moment, sent in flow if moment > healed and sent[node] - before > share), None)

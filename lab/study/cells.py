@@ -48,7 +48,7 @@ def measure(study: Study, cells: list[dict], results: Results) -> None:
         links = verified(laboratory, {cell["bandwidth_mbit"]: None for cell in cells})
         training = Observed(laboratory, command, study.place / "cells", f"cell-{os.urandom(4).hex()}")
         training.pace(1.0)  # until the graphs are compiled
-        about = {"cpus": cpus, "start_seconds": training.marks[0].heard}
+        about = {"cpus": cpus, "start_seconds": round(training.marks[0].heard - training.marks[0].seconds, 1)}
         for cell in cells:
             laboratory.set_bandwidth([cell["bandwidth_mbit"]] * nodes)
             results.add(
