@@ -45,12 +45,8 @@ def _train(study: Study, name: str, act: Callable) -> dict:
         began = training.seconds()
         act(laboratory, training)
         found = training.finish()
-        said = [text for moment, text in found.pop("said") if moment >= began]
-        return {
-            **found,
-            "began": began,
-            "said": [text for text in said if not text.startswith(("epoch ", "step "))][:40],
-        }
+        said = [text for moment, text in found.pop("said") if moment >= began and text.startswith("train: ")]
+        return {**found, "began": began, "said": said}
 
 
 def nothing(_laboratory: Laboratory, _training: Observed) -> None:

@@ -84,6 +84,12 @@ def test_the_report_finds_what_the_numbers_were_made_of(tmp_path):
     page = (tmp_path / "scaling.md").read_text()
     assert f"| {sentences[0]['claim']} | {sentences[0]['found']} | yes |" in page
     assert "Not measured yet" in page  # faults
+    fault = {"fault": "a node lost", "exit_code": 4, "attempts": 3, "seconds_lost": 9.5, "same_losses": False}
+    write_page(
+        report | {"faults": [fault | {"said": ["train: worker 1 | ended", "train: gave up"]}]}, tmp_path / "scaling.md"
+    )
+    line = "| a node lost | 4 | 3 | 9.5 | no | worker 1 / ended; gave up |"
+    assert line in (tmp_path / "scaling.md").read_text()
     assert len(draw_all(report, tmp_path / "scaling")) == len(FIGURES)
 
 
