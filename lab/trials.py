@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from omegaconf import OmegaConf
+from pyspark.sql import functions as F
 
 import conf
 import jobs.evaluate
@@ -35,19 +36,23 @@ def main(path: str) -> None:
     if INSIDE not in os.environ:
         enter_own_network()
     study = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    names, seeds = list(study["settings"]), study["seeds"]
-    title = Path(path).stem
-    runs = {(name, seed): run_jobs(study, title, name, seed) for seed, name in product(seeds, names)}
+    title, few = Path(path).stem, study.get("fewer_seeds", {})
+    seeds = {name: study["seeds"][: few.get(name)] for name in study["settings"]}
+    pairs = [(name, seed) for seed, name in product(study["seeds"], study["settings"]) if seed in seeds[name]]
+    runs = {(name, seed): run_jobs(study, title, name, seed) for name, seed in pairs}
     job = Job("compare", conf.load(study["config"], [*study["common"], "evaluate.split=dev"]))
     predictions = job.warehouse.table("predictions").read()
     found = compare_runs(predictions, list(runs.values()), "dev", job.settings.compare).figures
-    samples = {name: np.stack([found[runs[name, seed]]["bleu4"] for seed in seeds]) for name in names}
-    settings = [describe(study, job, name, runs, samples) for name in names]
+    samples = {name: np.stack([found[runs[name, seed]]["bleu4"] for seed in own]) for name, own in seeds.items()}
+    settings = [describe(study, job, name, [runs[name, seed] for seed in own], samples) for name, own in seeds.items()]
     report = {
-        "reference": study["reference"], "config": study["config"], "seeds": seeds, "workers": job.settings.train.workers,
+        "reference": study["reference"], "config": study["config"], "seeds": study["seeds"],
+        "workers": job.settings.train.workers,
         "common": study["common"], "split": "dev", "beam_width": job.settings.evaluate.beam_width,
         "confidence": job.settings.compare.confidence,
-        "interval": "bootstrap of the photos and of the seeds, both drawn alike for a setting and the reference",
+        "interval": "bootstrap of the photos and of the seeds, both drawn alike for a setting and the reference; a setting with "
+        "fewer seeds is compared with the reference's runs of the same seeds",
+        "photos": predictions.where(F.col("run_id") == runs[pairs[0]]).count(),
         "settings": settings,
     }  # fmt: skip
     Path(study["json"]).write_text(json.dumps(report, indent=1) + "\n")
@@ -76,16 +81,16 @@ def run_jobs(study: dict, title: str, name: str, seed: int, modules: tuple = (jo
     return run
 
 
-def describe(study: dict, job: Job, name: str, runs: dict, samples: dict[str, np.ndarray]) -> dict:
-    """The figures of a setting: means over its seeds, with intervals of the difference to the reference."""
-    histories = [read_history(job.settings, runs[name, seed]) for seed in study["seeds"]]
+def describe(study: dict, job: Job, name: str, runs: list[str], samples: dict[str, np.ndarray]) -> dict:
+    """The figures of a setting: means over its runs, one a seed, with intervals of the difference to the reference."""
+    histories = [read_history(job.settings, run) for run in runs]
     lines = [line for history in histories for line in history]
     sent = [worker["sent_mb"] * MEBIBYTE for line in lines for worker in line["workers"]]
     seconds = [line["seconds"] for line in lines]
-    difference = samples[name] - samples[study["reference"]]
+    difference = samples[name] - samples[study["reference"]][: len(runs)]
     low, high = interval(of_drawn_seeds(difference, job.settings.compare.seed), job.settings.compare.confidence)
     return {
-        "name": name, "overrides": study["settings"][name], "bytes_per_epoch": round(np.mean(sent)),
+        "name": name, "overrides": study["settings"][name], "seeds": len(runs), "bytes_per_epoch": round(np.mean(sent)),
         "seconds_per_epoch": round(float(np.median(seconds)), 2), "bleu4_mean": round(float(samples[name][:, 0].mean()), 4),
         "bleu4_by_seed": [round(float(value), 4) for value in samples[name][:, 0]],
         "bleu4_difference": round(float(difference[:, 0].mean()), 4), "bleu4_difference_low": round(low, 4),
@@ -112,13 +117,14 @@ def read_history(settings: conf.Settings, run: str) -> list[dict]:
 
 def table(settings: list[dict]) -> str:
     """The figures as a Markdown table."""
-    rows = [("setting", "overrides", "MB an epoch", "s an epoch", "val_loss", "BLEU-4", "difference")]
+    rows = [("setting", "overrides", "seeds", "MB an epoch", "s an epoch", "val_loss", "BLEU-4", "difference")]
     for found in settings:
         overrides = " ".join(f"`{override.removeprefix('train.')}`" for override in found["overrides"])
         low, high = found["bleu4_difference_low"], found["bleu4_difference_high"]
         difference = f"{found['bleu4_difference']:+.3f} ({low:+.3f} to {high:+.3f})"
         cells = [
-            found["name"], overrides, f"{found['bytes_per_epoch'] / 1e6:.0f}", f"{found['seconds_per_epoch']:.0f}",
+            found["name"], overrides, str(found["seeds"]),
+            f"{found['bytes_per_epoch'] / 1e6:.0f}", f"{found['seconds_per_epoch']:.0f}",
             f"{found['val_loss_mean']:.3f}", f"{found['bleu4_mean']:.3f}", difference,
         ]  # fmt: skip
         rows.append(cells)
