@@ -17,21 +17,23 @@ from udfs.errors import InputError
 class Engine:
     """Overrides of jobs/train.py: those at any number of nodes, and those at one.
 
-    `follows_one_path`: the same is learned at any number of nodes, as it is where every step is synchronised. A `variation`
-    is timed at the study's variation_nodes and variation_bandwidth alone, in the first regime, and learns nothing.
+    `paths`: the numbers of nodes at which something else is learned. Where every step is synchronised the same is learned at
+    any number (1 alone), and through low ranks the same at any above one (1 and 2): what is sent depends on the gradients'
+    sum. A `variation` is timed at the study's variation_nodes and variation_bandwidth alone, in the first regime, and learns
+    nothing.
     """
 
     always: list[str] = field(default_factory=list)
     nodes: dict[int, list[str]] = field(default_factory=dict)
-    follows_one_path: bool = True
+    paths: list[int] = field(default_factory=lambda: [1])
     variation: bool = False
 
     def overrides(self, nodes: int) -> list[str]:
         return [*self.always, *self.nodes.get(nodes, [])]
 
     def trajectory_nodes(self, nodes: int) -> int:
-        """The number of nodes whose trajectory this one follows: its own, or 1 where all follow the same."""
-        return 1 if self.follows_one_path else nodes
+        """The number of nodes whose trajectory this one follows: the largest of `paths` that is not larger."""
+        return max(path for path in self.paths if path <= nodes)
 
 
 @dataclass

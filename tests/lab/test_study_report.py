@@ -24,7 +24,7 @@ def small_study(folder) -> Study:
     engines = {
         "thesis": Engine(always=["train.batch_size=32"]),
         "ours": Engine(
-            always=["train.batch_size=32"], nodes={4: ["train.average_every=100"]}, follows_one_path=False
+            always=["train.batch_size=32"], nodes={4: ["train.average_every=100"]}, paths=[1, 4]
         ),
         "larger batch": Engine(always=["train.batch_size=64"], variation=True),
     }  # fmt: skip
