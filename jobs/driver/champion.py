@@ -52,7 +52,8 @@ def require_champion(settings: Settings) -> Champion:
     found = champion(settings)
     if found is None:
         raise InputError(
-            f"run.id: no run in {settings.paths.runs} has been promoted yet; run jobs/gate.py or jobs/promote.py first"
+            f"run.id: no run in {settings.paths.runs} has been promoted yet; name a run, or run jobs/gate.py or "
+            "jobs/promote.py first"
         )
     return found
 
