@@ -13,6 +13,7 @@ from lab.processes import end_all
 from lab.settings import load
 from lab.study.results import Results
 from lab.study.settings import Study
+from udfs.errors import InputError
 
 KEYS = ("fault",)
 EPOCHS = 3
@@ -20,10 +21,14 @@ EPOCHS = 3
 
 def measure_faults(study: Study) -> Results:
     """Each fault begins when the second epoch has begun, at the last node."""
+    if unknown := [name for name in study.faults.names if name not in FAULTS]:
+        raise InputError(
+            f"faults.names: found {', '.join(unknown)}, expected any of: {', '.join(FAULTS)}; change the study"
+        )
     results = Results(study.place / "faults.jsonl", KEYS)
     quiet = next((line for line in results.lines if line["fault"] == "none"), None)
     for name, act in FAULTS.items():
-        if not results.has(fault=name):
+        if name in (study.faults.names or FAULTS) and not results.has(fault=name):
             found = _train(study, name, act)
             quiet = quiet or found
             found["seconds_lost"] = round(found["seconds"] - quiet["seconds"], 1)

@@ -49,13 +49,14 @@ class Regime:
 
 @dataclass
 class Faults:
-    """The training that faults happen to."""
+    """The training that faults happen to, and which ones; none named: all of lab/study/faults.py."""
 
     engine: str = "ours"
     regime: str = "equal"
     nodes: int = 2
     bandwidth_mbit: float = 100.0
     always: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
 
 
 @dataclass
