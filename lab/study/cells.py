@@ -42,7 +42,7 @@ def measure(study: Study, cells: list[dict], results: Results) -> None:
     engine, regime, nodes = (cells[0][key] for key in ("engine", "regime", "nodes"))
     cpus = study.regimes[regime].cpus(nodes)
     settings = load(None, ["name=study", *study.laboratory, f"nodes={nodes}", f"cpus={cpus}", "bandwidth_mbit=0"])
-    own = [f"train.workers={nodes}", "train.epochs=1000", "train.checkpoint_every=0"]
+    own = [f"train.workers={nodes}", "train.epochs=1000", "train.checkpoint_every=0", "train.validation_bleu=false"]
     command = ["jobs/train.py", "--config", study.config, *study.always, *study.engines[engine].overrides(nodes), *own]
     with Laboratory(settings) as laboratory:
         links = verified(laboratory, {cell["bandwidth_mbit"]: None for cell in cells})

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.study.cost import EXCHANGES, Cost, Work, fit, ring, row
+from lab.study.faults import measure_faults
 from lab.study.figures import FIGURES, draw_all
 from lab.study.page import claims, write_page
 from lab.study.report import epochs_to, write_report
 from lab.study.results import Results
-from lab.study.settings import Engine, Regime, Study, read_study
+from lab.study.settings import Engine, Faults, Regime, Study, read_study
 from udfs.errors import InputError
 
 MODEL_BYTES = 8e6
@@ -142,3 +143,5 @@ def test_a_study_that_cannot_be_is_refused(tmp_path):
             read_study("conf/study.yaml", [override])
     with pytest.raises(InputError, match=r"absent\.yaml"):
         read_study(str(tmp_path / "absent.yaml"))
+    with pytest.raises(InputError, match="found an earthquake, expected any of: none, a link cut for 5 s"):
+        measure_faults(Study(faults=Faults(names=["an earthquake"]), folder=str(tmp_path)))
