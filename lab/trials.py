@@ -121,7 +121,7 @@ def table(settings: list[dict]) -> str:
     for found in settings:
         overrides = " ".join(f"`{override.removeprefix('train.')}`" for override in found["overrides"])
         low, high = found["bleu4_difference_low"], found["bleu4_difference_high"]
-        difference = f"{found['bleu4_difference']:+.3f} ({low:+.3f} to {high:+.3f})"
+        difference = f"{found['bleu4_difference']:+.4f} ({low:+.4f} to {high:+.4f})"
         cells = [
             found["name"], overrides, str(found["seeds"]),
             f"{found['bytes_per_epoch'] / 1e6:.0f}", f"{found['seconds_per_epoch']:.0f}",
