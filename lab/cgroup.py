@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 PERIOD_MICROSECONDS = 100_000
+BUSY_SECONDS = 30  # a large process that was killed leaves its cgroup a moment after it has become a zombie
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,14 @@ def pids(group: Path) -> set[int]:
 
 
 def remove(group: Path) -> None:
-    """Removes a cgroup without processes; one that is gone is fine."""
-    with contextlib.suppress(FileNotFoundError):
-        group.rmdir()
+    """Removes a cgroup whose processes were ended; one that is gone is fine. Raises OSError where it stays busy."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return group.rmdir()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
