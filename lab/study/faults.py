@@ -31,7 +31,7 @@ def measure_faults(study: Study) -> Results:
         if name in (study.faults.names or FAULTS) and not results.has(fault=name):
             found = _train(study, name, act)
             quiet = quiet or found
-            found["seconds_lost"] = round(found["seconds"] - quiet["seconds"], 1)
+            found["seconds_lost"] = round(after(found) - after(quiet), 1)
             found["same_losses"] = losses(found) == losses(quiet)
             results.add({"fault": name, **found})
     return results
@@ -50,8 +50,14 @@ def _train(study: Study, name: str, act: Callable) -> dict:
         began = training.seconds()
         act(laboratory, training)
         found = training.finish()
-        said = [text for moment, text in found.pop("said") if moment >= began and text.startswith("train: ")]
+        heard = [text for moment, text in found.pop("said") if moment >= began and text.startswith("train: ")]
+        said = [text for text in heard if "(the rule: " not in text]  # the diagnosis at the end
         return {**found, "began": began, "said": said}
+
+
+def after(found: dict) -> float:
+    """Seconds from the moment of the fault to the end: what came before has its own noise, and is not the fault's."""
+    return found["seconds"] - found["began"]
 
 
 def nothing(_laboratory: Laboratory, _training: Observed) -> None:
