@@ -16,7 +16,8 @@ from omegaconf import OmegaConf
 
 import conf
 import jobs.train
-from lab.trials import markdown, read_history, run_jobs
+from lab.curves import read_history
+from lab.trials import markdown, run_jobs
 
 
 def main(path: str) -> None:
@@ -30,7 +31,7 @@ def main(path: str) -> None:
 
 def choice(study: dict, settings: conf.Settings, title: str, name: str) -> dict:
     """Trains with one choice; the figures of its epoch with the lowest validation loss, and of all."""
-    history = read_history(settings, run_jobs(study, title, name, study["seed"], (jobs.train,)))
+    history = read_history(Path(settings.paths.runs) / run_jobs(study, title, name, study["seed"], (jobs.train,)))
     best = min(history, key=lambda line: line["val_loss"])
     return {
         "name": name, "overrides": study["settings"][name], "epoch": best["epoch"], "loss": best["loss"],

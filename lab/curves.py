@@ -13,7 +13,7 @@ def main(run: str, target: str) -> None:
     matplotlib.use("svg")
     import matplotlib.pyplot as plt
 
-    history = [json.loads(line) for line in (Path(run) / "metrics.jsonl").read_text().splitlines()]
+    history = read_history(Path(run))
     epochs = [line["epoch"] for line in history]
     best = min(history, key=lambda line: line["val_loss"])["epoch"]
     figure, (scores, losses) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
@@ -27,6 +27,11 @@ def main(run: str, target: str) -> None:
     scores.set_ylim(bottom=0)
     with matplotlib.rc_context({"svg.hashsalt": "curves"}):
         figure.savefig(target, metadata={"Date": None})
+
+
+def read_history(folder: Path) -> list[dict]:
+    """What a run's metrics.jsonl says of each epoch."""
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ import jobs.evaluate
 import jobs.train
 from jobs.driver.comparison import compare_runs
 from jobs.driver.job import Job, perform
+from lab.curves import read_history
 from udfs.bootstrap import interval
 
 INSIDE = "CAPTIONER_OWN_NETWORK"
@@ -36,23 +37,19 @@ def main(path: str) -> None:
     if INSIDE not in os.environ:
         enter_own_network()
     study = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    title, few = Path(path).stem, study.get("fewer_seeds", {})
-    seeds = {name: study["seeds"][: few.get(name)] for name in study["settings"]}
-    pairs = [(name, seed) for seed, name in product(study["seeds"], study["settings"]) if seed in seeds[name]]
-    runs = {(name, seed): run_jobs(study, title, name, seed) for name, seed in pairs}
+    title, names, seeds = Path(path).stem, list(study["settings"]), study["seeds"]
+    runs = {(name, seed): run_jobs(study, title, name, seed) for seed, name in product(seeds, names)}
     job = Job("compare", conf.load(study["config"], [*study["common"], "evaluate.split=dev"]))
     predictions = job.warehouse.table("predictions").read()
     found = compare_runs(predictions, list(runs.values()), "dev", job.settings.compare).figures
-    samples = {name: np.stack([found[runs[name, seed]]["bleu4"] for seed in own]) for name, own in seeds.items()}
-    settings = [describe(study, job, name, [runs[name, seed] for seed in own], samples) for name, own in seeds.items()]
+    samples = {name: np.stack([found[runs[name, seed]]["bleu4"] for seed in seeds]) for name in names}
+    settings = [describe(study, job, name, [runs[name, seed] for seed in seeds], samples) for name in names]
     report = {
-        "reference": study["reference"], "config": study["config"], "seeds": study["seeds"],
-        "workers": job.settings.train.workers,
+        "reference": study["reference"], "config": study["config"], "seeds": seeds, "workers": job.settings.train.workers,
         "common": study["common"], "split": "dev", "beam_width": job.settings.evaluate.beam_width,
         "confidence": job.settings.compare.confidence,
-        "interval": "bootstrap of the photos and of the seeds, both drawn alike for a setting and the reference; a setting with "
-        "fewer seeds is compared with the reference's runs of the same seeds",
-        "photos": predictions.where(F.col("run_id") == runs[pairs[0]]).count(),
+        "interval": "bootstrap of the photos and of the seeds, both drawn alike for a setting and the reference",
+        "photos": predictions.where(F.col("run_id") == runs[names[0], seeds[0]]).count(),
         "settings": settings,
     }  # fmt: skip
     Path(study["json"]).write_text(json.dumps(report, indent=1) + "\n")
@@ -83,14 +80,14 @@ def run_jobs(study: dict, title: str, name: str, seed: int, modules: tuple = (jo
 
 def describe(study: dict, job: Job, name: str, runs: list[str], samples: dict[str, np.ndarray]) -> dict:
     """The figures of a setting: means over its runs, one a seed, with intervals of the difference to the reference."""
-    histories = [read_history(job.settings, run) for run in runs]
+    histories = [read_history(Path(job.settings.paths.runs) / run) for run in runs]
     lines = [line for history in histories for line in history]
     sent = [worker["sent_mb"] * MEBIBYTE for line in lines for worker in line["workers"]]
     seconds = [line["seconds"] for line in lines]
-    difference = samples[name] - samples[study["reference"]][: len(runs)]
+    difference = samples[name] - samples[study["reference"]]
     low, high = interval(of_drawn_seeds(difference, job.settings.compare.seed), job.settings.compare.confidence)
     return {
-        "name": name, "overrides": study["settings"][name], "seeds": len(runs), "bytes_per_epoch": round(np.mean(sent)),
+        "name": name, "overrides": study["settings"][name], "bytes_per_epoch": round(np.mean(sent)),
         "seconds_per_epoch": round(float(np.median(seconds)), 2), "bleu4_mean": round(float(samples[name][:, 0].mean()), 4),
         "bleu4_by_seed": [round(float(value), 4) for value in samples[name][:, 0]],
         "bleu4_difference": round(float(difference[:, 0].mean()), 4), "bleu4_difference_low": round(low, 4),
@@ -111,19 +108,15 @@ def scores(histories: list[list[dict]]) -> list[list[float]]:
     return [[line["bleu4"] for line in history] for history in histories]
 
 
-def read_history(settings: conf.Settings, run: str) -> list[dict]:
-    return [json.loads(line) for line in (Path(settings.paths.runs) / run / "metrics.jsonl").read_text().splitlines()]
-
-
 def table(settings: list[dict]) -> str:
     """The figures as a Markdown table."""
-    rows = [("setting", "overrides", "seeds", "MB an epoch", "s an epoch", "val_loss", "BLEU-4", "difference")]
+    rows = [("setting", "overrides", "MB an epoch", "s an epoch", "val_loss", "BLEU-4", "difference")]
     for found in settings:
         overrides = " ".join(f"`{override.removeprefix('train.')}`" for override in found["overrides"])
         low, high = found["bleu4_difference_low"], found["bleu4_difference_high"]
         difference = f"{found['bleu4_difference']:+.4f} ({low:+.4f} to {high:+.4f})"
         cells = [
-            found["name"], overrides, str(found["seeds"]),
+            found["name"], overrides,
             f"{found['bytes_per_epoch'] / 1e6:.0f}", f"{found['seconds_per_epoch']:.0f}",
             f"{found['val_loss_mean']:.3f}", f"{found['bleu4_mean']:.3f}", difference,
         ]  # fmt: skip

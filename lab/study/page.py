@@ -43,12 +43,11 @@ def claims(report: dict) -> list[dict]:
 
 
 def variations(report: dict) -> list[dict]:
-    """The runs of the reference and its variations at the variations' bandwidth, in the first regime."""
+    """The runs of all engines at the variations' nodes and bandwidth, in the first regime."""
     regime, mbit = next(iter(report["regimes"])), report["variation_bandwidth_mbit"]
-    names = [name for name, engine in report["engines"].items() if engine["variation"] or name == report["reference"]]
     nodes = report["variation_nodes"]
     return [
         run for run in report["runs"]
-        if run["engine"] in names and run["regime"] == regime and run["nodes"] in nodes
+        if run["regime"] == regime and run["nodes"] in nodes
         and (run["nodes"] == 1 or run["bandwidth_mbit"] == mbit)
     ]  # fmt: skip

@@ -6,12 +6,12 @@ number of nodes, an averaging one has a path for each.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from itertools import product
 from pathlib import Path
 
+from lab.curves import read_history
 from lab.study.results import Results
 from lab.study.settings import Study
 
@@ -41,5 +41,5 @@ def train(study: Study, name: str, nodes: int, seed: int) -> dict:
     )
     if done.returncode:
         raise RuntimeError(f"the training {run} ended with exit code {done.returncode}")
-    lines = [json.loads(text) for text in (study.place / "runs" / run / "metrics.jsonl").read_text().splitlines()]
+    lines = read_history(study.place / "runs" / run)
     return {"overrides": overrides, "bleu4": [x["bleu4"] for x in lines], "val_loss": [x["val_loss"] for x in lines]}
