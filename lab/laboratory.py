@@ -169,6 +169,18 @@ class Laboratory:
         finally:
             network.set_link(node, self.switch, up=True)
 
+    @contextmanager
+    def uncapped(self) -> Iterator[None]:
+        """Every host may use all of the machine's processors inside the block."""
+        capped = [host for host in self.hosts if host.cpus]
+        for host in capped:
+            cgroup.create(cgroup.find_root(), host.namespace, os.cpu_count())
+        try:
+            yield
+        finally:
+            for host in capped:
+                cgroup.create(cgroup.find_root(), host.namespace, host.cpus)
+
     def set_bandwidth(self, mbit: list[float]) -> None:
         """Changes the links of the nodes, in their order, while they carry what they carry."""
         self.nodes = [replace(node, bandwidth_mbit=rate) for node, rate in zip(self.nodes, mbit, strict=True)]

@@ -80,5 +80,7 @@ def test_a_share_under_version_2_is_a_quota_of_each_period(tmp_path):
     """Of plain files: where version 2 has the cpu controller, tests/lab/test_laboratory.py measures it."""
     (tmp_path / "cgroup.subtree_control").write_text("memory")
     group = cgroup.create(cgroup.Root(tmp_path, 2), "lab-node1", 0.85)
-    assert (group / "cpu.max").read_text() == "85000 100000"
+    assert (group / "cpu.max").read_text() == "8500 10000"
+    cgroup.create(cgroup.Root(tmp_path, 2), "lab-node1", 0.04)
+    assert (group / "cpu.max").read_text() == "1000 25000"  # no quota may be less than a millisecond
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu"
