@@ -19,7 +19,9 @@ class Exchange:
 
         self.workers = workers
         self._wire = tf.dtypes.as_dtype(precision if wire == "full" else wire)
+        self._run = strategy.run
         self._total = tf.function(lambda values: strategy.run(_all_reduce, (values,)))
+        self._wired_total = tf.function(self._rounded_total)  # traced anew for each scale, of which a run has one
         # A gather takes no bfloat16, and looks at no number: float16 carries the same bits.
         self._carried = tf.float16 if self._wire == tf.bfloat16 else self._wire
         signature = [tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], self._carried)]
@@ -40,7 +42,10 @@ class Exchange:
 
         scale: about the size of the largest number in `values`.
         """
-        sums = self._total([*exact, *(self._sent(value, scale) for value in values)])
+        return self._wired_total(exact, values, scale)
+
+    def _rounded_total(self, exact: list, values: list, scale: float) -> tuple[list, list]:
+        sums = self._run(_all_reduce, ([*exact, *(self._sent(value, scale) for value in values)],))
         kinds = [value.dtype for value in values]
         narrow = [self._received(total, scale, kind) for total, kind in zip(sums[len(exact) :], kinds, strict=True)]
         return sums[: len(exact)], narrow

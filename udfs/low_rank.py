@@ -24,20 +24,23 @@ class LowRank:
         self._errors = [tf.zeros(shape, precision) for shape in thin]
         self._project, self._rotate, self._multiply = map(tf.function, (project, rotate, multiply))
 
-    def total(self, gradients: list, exchange: Callable[[list], list]) -> list:
-        """About the sum of all workers' gradients, the same on each. exchange: sums tensors over the workers.
+    def total(
+        self, exact: list, gradients: list, exchange: Callable[[list, list], tuple[list, list]]
+    ) -> tuple[list, list]:
+        """The sums over all workers of the tensors in `exact`, and about those of the gradients; the same on each worker.
 
-        Matrices for which two thin ones would be no smaller travel as they are.
+        exchange: sums two lists of tensors over the workers, the first exactly. Matrices for which two thin ones would be
+        no smaller travel as they are.
         """
         matrices = [gradient for gradient, thin in zip(gradients, self._thin, strict=True) if thin]
         others = [gradient for gradient, thin in zip(gradients, self._thin, strict=True) if not thin]
         matrices, left = self._project(matrices, self._errors, self._factors)
-        sums = exchange([*left, *others])
+        exact, sums = exchange(exact, [*left, *others])
         left, right = self._rotate(matrices, sums[: len(left)])
-        self._factors = exchange(right)
+        _, self._factors = exchange([], right)
         products, self._errors = self._multiply(matrices, left, right, self._factors)
         products, others = iter(products), iter(sums[len(left) :])
-        return [next(products if thin else others) for thin in self._thin]
+        return exact, [next(products if thin else others) for thin in self._thin]
 
     def state(self) -> list[np.ndarray]:
         return [value.numpy() for value in (*self._factors, *self._errors)]

@@ -10,6 +10,7 @@ would reduce the gradients again.
 from __future__ import annotations
 
 import zlib
+from functools import partial
 
 import numpy as np
 
@@ -96,9 +97,9 @@ class Engine:
         """The sums over all workers: of the loss and the counts as they are, of the gradients in the wire's type."""
         scale = float(self.plan.batch_size * self.plan.sync_every)
         if self._low_rank:
-            (sums,), _ = self.exchange.wired_total([sums], [], scale)
-            gradients = [dense(gradient) for gradient in gradients]
-            return sums, self._low_rank.total(gradients, lambda parts: self.exchange.wired_total([], parts, scale)[1])
+            exchange = partial(self.exchange.wired_total, scale=scale)
+            (sums,), gradients = self._low_rank.total([sums], list(map(dense, gradients)), exchange)
+            return sums, gradients
         sparse = next((number for number, gradient in enumerate(gradients) if not is_dense(gradient)), None)
         rows = self._rows_to_gather(gradients[sparse]) if sparse is not None else None
         if rows is not None:

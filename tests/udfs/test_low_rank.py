@@ -11,20 +11,20 @@ def gradients(seed: int) -> list:
     return [tf.constant(random.normal(size=shape)) for shape in SHAPES]
 
 
-def alone(parts: list) -> list:
-    return parts
+def alone(exact: list, parts: list) -> tuple[list, list]:
+    return exact, parts
 
 
 def test_a_matrix_of_that_rank_travels_whole():
     random = np.random.default_rng(0)
     product = tf.constant(random.normal(size=(12, 2)) @ random.normal(size=(2, 9)))
-    found = LowRank(SHAPES, 2, "float64", seed=0).total([product, *gradients(1)[1:]], alone)
+    found = LowRank(SHAPES, 2, "float64", seed=0).total([], [product, *gradients(1)[1:]], alone)[1]
     np.testing.assert_allclose(found[0], product, atol=1e-12)
 
 
 def test_vectors_and_small_matrices_travel_as_they_are():
     sent = gradients(1)
-    found = LowRank(SHAPES, 2, "float64", seed=0).total(sent, alone)
+    found = LowRank(SHAPES, 2, "float64", seed=0).total([], sent, alone)[1]
     for one, other in zip(found[1:], sent[1:], strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -34,7 +34,7 @@ def test_what_is_left_out_comes_later():
     compression, sent, arrived = LowRank(SHAPES, 1, "float64", seed=0), 0, 0
     for step in range(20):
         sent += gradients(step)[0].numpy()
-        arrived += compression.total(gradients(step), alone)[0].numpy()
+        arrived += compression.total([], gradients(step), alone)[1][0].numpy()
         _, waiting = compression.state()
         np.testing.assert_allclose(arrived + waiting, sent, atol=1e-10)
     assert np.abs(waiting).max() > 1e-3
@@ -42,7 +42,7 @@ def test_what_is_left_out_comes_later():
 
 def test_a_constant_gradient_arrives_on_average():
     compression, constant = LowRank(SHAPES, 1, "float64", seed=0), gradients(3)
-    arrived = [compression.total(constant, alone)[0].numpy() for _ in range(300)]
+    arrived = [compression.total([], constant, alone)[1][0].numpy() for _ in range(300)]
     np.testing.assert_allclose(np.mean(arrived, axis=0), constant[0], atol=0.15)
 
 
@@ -64,14 +64,14 @@ def iter_exchange(workers: list[LowRank], own: list[list]) -> list[list]:
     barrier, slots, results = threading.Barrier(2), [None, None], [None, None]
 
     def run(rank: int) -> None:
-        def exchange(parts: list) -> list:
+        def exchange(exact: list, parts: list) -> tuple[list, list]:
             slots[rank] = parts
             barrier.wait()
             total = [a + b for a, b in zip(*slots, strict=True)]
             barrier.wait()
-            return total
+            return exact, total
 
-        results[rank] = workers[rank].total(own[rank], exchange)
+        results[rank] = workers[rank].total([], own[rank], exchange)[1]
 
     threads = [threading.Thread(target=run, args=(rank,)) for rank in range(2)]
     for thread in threads:
