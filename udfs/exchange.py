@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from udfs.digits import digit_bits, read, spell
+
 
 class Exchange:
     """The collective operations of a gang. Every member must make the same calls in the same order.
@@ -38,17 +40,23 @@ class Exchange:
         return self.total([rows])[0]
 
     def wired_total(self, exact: list, values: list, scale: float) -> tuple[list, list]:
-        """The sums of tensors over all workers: those of `exact` as they are, `values` in the wire's type.
+        """The sums of tensors over all workers: `values` in the wire's type; vectors of numbers >= 0 in `exact` as they are, or
+        on a wire of 16 bits as digits, to 2^-12: a second message would cost more than its few bytes.
 
         scale: about the size of the largest number in `values`.
         """
         return self._wired_total(exact, values, scale)
 
     def _rounded_total(self, exact: list, values: list, scale: float) -> tuple[list, list]:
-        sums = self._run(_all_reduce, ([*exact, *(self._sent(value, scale) for value in values)],))
-        kinds = [value.dtype for value in values]
-        narrow = [self._received(total, scale, kind) for total, kind in zip(sums[len(exact) :], kinds, strict=True)]
-        return sums[: len(exact)], narrow
+        spelled = self._wire.size == 2 and digit_bits(self.workers)
+        sent = [spell(value, self.workers, self._wire) for value in exact] if spelled else exact
+        sums = self._run(_all_reduce, ([*sent, *(self._sent(value, scale) for value in values)],))
+        exact_sums, sums = sums[: len(exact)], sums[len(exact) :]
+        if spelled:
+            exact_sums = [
+                read(total, self.workers, value.dtype) for total, value in zip(exact_sums, exact, strict=True)
+            ]
+        return exact_sums, [self._received(total, scale, v.dtype) for total, v in zip(sums, values, strict=True)]
 
     def rows_are_smaller(self, rows: int, height: int, width: int) -> bool:
         """Whether a worker sends less by gathering so many rows from each than by all-reducing the matrix on the ring."""
