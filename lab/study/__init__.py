@@ -2,6 +2,7 @@
 
     python -m lab.study conf/study.yaml
 
-Three parts, each of which goes on where it was stopped: `trajectories` (BLEU after each epoch; no laboratory, since no
-bandwidth changes what is learned), `cells` (seconds a step in the laboratory) and `faults`. `report` joins them.
+Four parts, each of which goes on where it was stopped: `trajectories` (BLEU after each epoch; no laboratory, since no
+bandwidth changes what is learned), `cells` (seconds a step in the laboratory), `crowd` (what the nodes' common machine
+costs them) and `faults`. `report` joins them.
 """

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from lab.study.cells import KEYS as CELL_KEYS
 from lab.study.cells import measure_cells
+from lab.study.crowd import KEYS as CROWD_KEYS
+from lab.study.crowd import measure_crowd
 from lab.study.faults import KEYS as FAULT_KEYS
 from lab.study.faults import measure_faults
 from lab.study.figures import draw_all
@@ -20,14 +22,13 @@ from lab.study.trajectories import KEYS as TRAJECTORY_KEYS
 from lab.study.trajectories import measure_trajectories
 from udfs.errors import InputError
 
-PARTS = ("trajectories", "cells", "faults", "report")
+PARTS = ("trajectories", "cells", "crowd", "faults", "report")
+
+KEYS = {"trajectories": TRAJECTORY_KEYS, "cells": CELL_KEYS, "crowd": CROWD_KEYS, "faults": FAULT_KEYS}
 
 
 def report(study: Study) -> None:
-    lines = [
-        Results(study.place / f"{part}.jsonl", keys).lines
-        for part, keys in (("trajectories", TRAJECTORY_KEYS), ("cells", CELL_KEYS), ("faults", FAULT_KEYS))
-    ]
+    lines = [Results(study.place / f"{part}.jsonl", keys).lines for part, keys in KEYS.items()]
     found, docs = write_report(study, *lines), Path(study.docs)
     draw_all(found, docs / "scaling")
     write_page(found, docs / "scaling.md")
@@ -42,7 +43,8 @@ def main() -> None:
     arguments = parser.parse_intermixed_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the laboratory goes too
     work = {
-        "trajectories": measure_trajectories, "cells": measure_cells, "faults": measure_faults, "report": report,
+        "trajectories": measure_trajectories, "cells": measure_cells, "crowd": measure_crowd, "faults": measure_faults,
+        "report": report,
     }  # fmt: skip
     try:
         study = read_study(arguments.study, arguments.overrides)

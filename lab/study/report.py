@@ -7,12 +7,15 @@ from pathlib import Path
 from statistics import mean, median
 
 from lab.study.cost import EXCHANGES, Cost, Work, fit, row
+from lab.study.crowd import compared_in_company
 from lab.study.settings import Study
 
 PREDICTED_NODES, PREDICTED_MBIT = (8, 16, 32, 64), (10, 100, 1_000, 10_000, 100_000)
 
 
-def write_report(study: Study, trajectories: list[dict], cells: list[dict], faults: list[dict]) -> dict:
+def write_report(
+    study: Study, trajectories: list[dict], cells: list[dict], crowd: list[dict], faults: list[dict]
+) -> dict:
     """Writes scaling.json into the folder of the docs, and returns what is in it."""
     target = target_bleu(study, trajectories)
     runs = [join(study, group, trajectories, target) for group in grouped(cells)]
@@ -25,7 +28,7 @@ def write_report(study: Study, trajectories: list[dict], cells: list[dict], faul
         "engines": {name: engine.__dict__ for name, engine in study.engines.items()},
         "regimes": {name: regime.__dict__ for name, regime in study.regimes.items()},
         "variation_nodes": study.variation_nodes, "variation_bandwidth_mbit": study.variation_bandwidth_mbit,
-        "runs": runs, "trajectories": trajectories,
+        "runs": runs, "trajectories": trajectories, "crowd": compared_in_company(study, runs, crowd),
         "cost_model": {name: about_fit(*found) for name, found in fits.items()},
         "predictions": [line for name in study.main_engines for line in predict(study, name, runs, fits[name][0])],
         "faults": faults,

@@ -62,7 +62,12 @@ def test_the_report_finds_what_the_numbers_were_made_of(tmp_path):
         for (engine, nodes), bleu in paths.items()
         for seed in study.seeds
     ]
-    report = write_report(study, trajectories, cells, [])
+    crowd = [
+        {"engine": engine, "repetition": number, "nodes": 4, "cpus": 0.4, "steps": 9, "load": 4.0, "seconds_a_step": pace}
+        for engine, slower in (("thesis", 1.2), ("ours", 1.1))
+        for number, pace in enumerate([0.185 * slower, 0.185 * slower * 1.02])
+    ]  # fmt: skip
+    report = write_report(study, trajectories, cells, crowd, [])
     assert report == json.loads((tmp_path / "scaling.json").read_text())
     assert report["target_bleu4"] == pytest.approx(0.155)
     runs = {(run["engine"], run["regime"], run["nodes"], run["bandwidth_mbit"]): run for run in report["runs"]}
@@ -75,6 +80,9 @@ def test_the_report_finds_what_the_numbers_were_made_of(tmp_path):
     assert thesis["speedup"] == pytest.approx(alone / thesis["seconds_to_bleu"], abs=1e-3)
     assert thesis["communication_share"] > 0.98 > 0.7 > ours["communication_share"] > 0
     assert runs["ours", "divided", 4, 10.0]["speedup"] < 1 < ours["speedup"]
+    in_company = {(line["engine"], line["bandwidth_mbit"]): line for line in report["crowd"]["speedups"]}
+    assert in_company["ours", 10.0]["alone"] == ours["speedup"]
+    assert in_company["ours", 10.0]["in_company"] == pytest.approx(ours["speedup"] * 1.1 * 1.01, rel=1e-3)
     for found in report["cost_model"].values():
         assert found["largest_absolute_error"] < 1e-3
 
@@ -85,6 +93,7 @@ def test_the_report_finds_what_the_numbers_were_made_of(tmp_path):
     page = (tmp_path / "scaling.md").read_text()
     assert f"| {sentences[0]['claim']} | {sentences[0]['found']} | yes |" in page
     assert "Not measured yet" in page  # faults
+    assert "| thesis | 0.185 | 0.224 (0.222-0.226) | 21% |" in page
     fault = {"fault": "a node lost", "exit_code": 4, "attempts": 3, "seconds_lost": 9.5, "same_losses": False}
     write_page(
         report | {"faults": [fault | {"said": ["train: worker 1 | ended", "train: gave up"]}]}, tmp_path / "scaling.md"
