@@ -56,7 +56,7 @@ def test_a_study_measures_one_and_two_nodes_and_goes_on_where_it_was_stopped(par
     assert thin["bytes_per_epoch"] < together["bytes_per_epoch"] / 5
     assert thin["seconds_per_step"] < together["seconds_per_step"]
     assert together["communication_share"] > 0
-    assert all(0.1 < run["cpu_cores"] < 0.8 for run in runs.values())
+    assert together["cpu_cores"] < alone["cpu_cores"] < 0.8  # the wire keeps them waiting
     assert all(0.7 * MBIT < rate < 1.1 * MBIT for run in (together, thin) for rate in run["measured_mbit"])
     page = (tmp_path / "scaling.md").read_text()
     assert "*thesis* is slower on 2 nodes than on 1 at 20 Mbit/s" in page
