@@ -80,6 +80,27 @@ def logits_head(captioner: keras.Model):
     return captioner.get_layer(LOGITS)
 
 
+def trained_trunk(captioner: keras.Model):
+    """The function of (tokens, photo, training) to the trunk's output, (captions, steps, lstm_units), for training.
+
+    The captioner's own layers, but for the loop of its LSTM. Keras's mask is left out: padding comes last, so it touches
+    nothing that a word is predicted from.
+    """
+    import tensorflow as tf
+
+    from udfs.lstm import lstm
+
+    layer, cell = captioner.get_layer, captioner.get_layer("lstm").cell
+
+    def trunk(tokens, photo, training: bool):
+        words = layer("word_dropout")(tf.identity(layer("embedding")(tokens)), training=training)
+        weights = (tf.cast(weight, words.dtype) for weight in (cell.kernel, cell.recurrent_kernel, cell.bias))
+        seen = layer("photo_dense")(layer("photo_dropout")(photo, training=training))
+        return layer(TRUNK_OUTPUT)(lstm(words, *weights) + seen[:, None, :])
+
+    return trunk
+
+
 def summed_loss(captioner: keras.Model):
     """A function of (tokens, photo, training, smoothing) to the summed loss of all next-word predictions and their number.
 
@@ -94,12 +115,11 @@ def summed_loss(captioner: keras.Model):
     import keras
     import tensorflow as tf
 
-    trunk = keras.Model(captioner.inputs, captioner.get_layer(TRUNK_OUTPUT).output)
-    head, precision = logits_head(captioner), keras.config.floatx()
+    trunk, head, precision = trained_trunk(captioner), logits_head(captioner), keras.config.floatx()
 
     def loss(tokens, photo, training: bool, smoothing: float = 0.0):
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
-        hidden = trunk([inputs, photo], training=training)
+        hidden = trunk(inputs, photo, training)
         predicted = targets != 0
         logits = tf.cast(head(tf.boolean_mask(hidden, predicted)), precision)
         words = tf.boolean_mask(targets, predicted)

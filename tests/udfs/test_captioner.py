@@ -41,6 +41,18 @@ def test_one_pass_loss_equals_that_of_one_sample_a_prefix(captioner, photo):
     assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
+def test_gradients_are_those_of_the_keras_model_with_its_mask(captioner, photo):
+    tokens, variables = tf.constant(TOKENS), captioner.trainable_variables
+    with tf.GradientTape() as tape:
+        target, *_ = summed_loss(captioner)(tokens, tf.constant(photo), training=False)
+    with tf.GradientTape() as other:
+        logits = captioner([tokens[:, :-1], tf.constant(photo)], training=False)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=tokens[:, 1:], logits=logits)
+        expected = tf.reduce_sum(tf.where(tokens[:, 1:] != 0, losses, 0.0))
+    for one, two in zip(tape.gradient(target, variables), other.gradient(expected, variables), strict=True):
+        np.testing.assert_allclose(tf.convert_to_tensor(one), tf.convert_to_tensor(two), rtol=1e-4, atol=1e-5)
+
+
 def test_padding_changes_nothing(captioner, photo):
     summed = summed_loss(captioner)
     narrow = summed(tf.constant(TOKENS), tf.constant(photo), training=False)
