@@ -109,7 +109,8 @@ class Laboratory:
         (self.folder / "tmp").mkdir(exist_ok=True)
         self.verify(self.settings.verify_seconds)
         if self.settings.spark:
-            cluster.start(self)
+            with self.uncapped():
+                cluster.start(self)
 
     def down(self) -> None:
         """Removes all that it made; may be called again, and after any failure."""

@@ -42,10 +42,11 @@ def measure(study: Study, cells: list[dict], results: Results) -> None:
     engine, regime, nodes = (cells[0][key] for key in ("engine", "regime", "nodes"))
     cpus = study.regimes[regime].cpus(nodes)
     settings = load(None, ["name=study", *study.laboratory, f"nodes={nodes}", f"cpus={cpus}", "bandwidth_mbit=0"])
+    verify_seconds, settings.verify_seconds = settings.verify_seconds, 0  # not at the start, but at each bandwidth
     own = [f"train.workers={nodes}", "train.epochs=1000", "train.checkpoint_every=0", "train.validation_bleu=false"]
     command = ["jobs/train.py", "--config", study.config, *study.always, *study.engines[engine].overrides(nodes), *own]
     with Laboratory(settings) as laboratory:
-        links = verified(laboratory, {cell["bandwidth_mbit"]: None for cell in cells})
+        links = verified(laboratory, {cell["bandwidth_mbit"]: None for cell in cells}, verify_seconds)
         with laboratory.uncapped():
             training = Observed(laboratory, command, study.place / "cells", f"cell-{os.urandom(4).hex()}")
             training.pace(1.0)  # until the graphs are compiled
@@ -58,12 +59,12 @@ def measure(study: Study, cells: list[dict], results: Results) -> None:
         training.end()
 
 
-def verified(laboratory: Laboratory, bandwidths: Iterable[float]) -> dict[float, dict]:
+def verified(laboratory: Laboratory, bandwidths: Iterable[float], seconds: int) -> dict[float, dict]:
     """The rates that the links have at each bandwidth; they are left without limits."""
     found = {}
     for bandwidth in bandwidths:
         laboratory.set_bandwidth([bandwidth] * len(laboratory.nodes))
-        found[bandwidth] = laboratory.verify(laboratory.settings.verify_seconds)
+        found[bandwidth] = laboratory.verify(seconds)
     laboratory.set_bandwidth([0.0] * len(laboratory.nodes))
     return found
 
