@@ -121,6 +121,11 @@ class Train:
     label_smoothing: float = setting(
         0.0, "share of the next word's probability that training spreads over the vocabulary", low=0.0, high=0.99
     )
+    ema_momentum: float = setting(
+        0.0,
+        "validate and keep a moving average of the weights, of which each update keeps this share, such as 0.98; 0: the weights",
+        low=0.0, high=0.9999,
+    )  # fmt: skip
     seed: int = setting(0, "seed of initial weights, order and dropout", low=0)
     validation_split: str = setting(
         "dev", "split that chooses the best epoch; made from train where the corpus has none"

@@ -118,6 +118,10 @@ def require_possible(settings: Settings) -> None:
         raise InputError(
             "train.gradient_rank: no gradient travels where train.average_every is set; set one of them to 0"
         )
+    if train.ema_momentum and train.average_every:
+        raise InputError(
+            "train.ema_momentum: workers that train alone (train.average_every) have no average in common; set one to 0"
+        )
     if train.monitor == "bleu4" and not train.validation_bleu:
         raise InputError("train.monitor: found bleu4, but train.validation_bleu is false; set it to true")
     if train.optimizer == "adamw" and not train.weight_decay:

@@ -26,7 +26,8 @@ def make_optimizer(plan: Plan, variables: list):
 
     kind = getattr(keras.optimizers, CLASSES[plan.optimizer])
     decay = {"weight_decay": plan.weight_decay} if plan.weight_decay else {}
-    optimizer = kind(make_schedule(plan), **MOMENTUM.get(plan.optimizer, {}), **decay)
+    average = {"use_ema": True, "ema_momentum": plan.ema_momentum} if plan.ema_momentum else {}
+    optimizer = kind(make_schedule(plan), **MOMENTUM.get(plan.optimizer, {}), **decay, **average)
     if plan.weight_decay or plan.optimizer == "adamw":
         optimizer.exclude_from_weight_decay(var_list=[variable for variable in variables if not is_matrix(variable)])
     optimizer.build(variables)

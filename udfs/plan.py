@@ -39,6 +39,7 @@ class Plan:
     l2: float
     weight_decay: float
     label_smoothing: float
+    ema_momentum: float
     seed: int
     precision: str
     deterministic: bool

@@ -168,14 +168,15 @@ class Training:
                 self.state = {**state, "step": step, "sums": self.over_all(sums).tolist(), "seconds": seconds}
                 self.save_checkpoint(epoch, step)
         seconds, sums = time.monotonic() - began, self.over_all(sums)
-        validation = self.validate(epoch)
+        with self.engine.averaged():
+            validation, scores = self.validate(epoch), self.score(epoch)
         rows = self.engine.exchange.by_rank(
             np.array([captions, *usage.row(), self.engine.checksum()]), self.member.rank
         )
         require_equal(rows[:, -1], epoch)
         line = {
             **epoch_metrics(plan, epoch, sums, validation, seconds),
-            **self.score(epoch),
+            **scores,
             "learning_rate": self.engine.learning_rate,
             "workers": [self._worker_line(rank, row) for rank, row in enumerate(rows)],
         }
@@ -219,7 +220,8 @@ class Training:
         """The chief's writing at an epoch's end."""
         history = self.state["history"]
         if best_line(history, self.plan.monitor) is line:
-            self.best = self.engine.weights()
+            with self.engine.averaged():
+                self.best = self.engine.weights()
         self.writer.write_text("metrics.jsonl", "".join(json.dumps(past) + "\n" for past in history))
         self.writer.write_bytes(f"tensorboard/events.out.tfevents.{line['epoch']:010d}.captioner", event_file(line))
 

@@ -10,6 +10,8 @@ would reduce the gradients again.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -144,6 +146,16 @@ class Engine:
     def validate(self, batch) -> np.ndarray:
         """This worker's (summed loss, correct words, words) of its part of a batch, without dropout or smoothing."""
         return self._validate(batch.tokens, batch.photo.astype(self.precision, copy=False)).numpy().astype("float64")
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside the block the captioner has the moving average of its weights, where the plan wants one (Polyak, 1992)."""
+        own = self.weights()
+        self.optimizer.finalize_variable_values(self.captioner.trainable_variables)
+        try:
+            yield
+        finally:
+            self._assign(self.captioner.trainable_variables, own)
 
     def synchronise(self, is_chief: bool) -> None:
         """Gives every worker the chief's variables: the others contribute zeros to one sum."""

@@ -17,7 +17,7 @@ SPLIT = Split(((ExampleFile("none", 8, 8),),), 8)
 SETTINGS = {
     "epochs": 2, "batch_size": 4, "length_window": 0, "optimizer": "sgd", "learning_rate": 0.1,
     "learning_rate_schedule": "constant", "learning_rate_decay": 0.5, "clip_norm": 0.0, "l1": 0.0, "l2": 0.0,
-    "weight_decay": 0.0, "label_smoothing": 0.0, "seed": 0, "precision": "float64", "deterministic": True,
+    "weight_decay": 0.0, "label_smoothing": 0.0, "ema_momentum": 0.0, "seed": 0, "precision": "float64", "deterministic": True,
     "collectives": "ring", "sync_every": 1, "average_every": 0, "outer_momentum": 0.0,
     "all_reduce": "full", "embedding_gradient": "dense",
     "gradient_rank": 0,
@@ -186,3 +186,33 @@ def test_rows_are_gathered_only_where_that_is_less(workers, rows, smaller):
 
 def test_a_captioner_is_built_in_the_usual_numbers_again():
     assert build_captioner(SHAPE).trainable_variables[0].dtype == "float32"
+
+
+def test_a_moving_average_of_the_weights_is_lent_and_taken_back():
+    found = engine(ema_momentum=0.75)
+    expected = None
+    for seed in range(4):
+        found.train(batch(seed, 4), ONCE)
+        now = found.weights()
+        expected = now if expected is None else [0.75 * a + 0.25 * b for a, b in zip(expected, now, strict=True)]
+    with found.averaged():
+        lent = found.weights()
+    for one, other in zip(lent, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-9)
+    for one, other in zip(found.weights(), now, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+    again = engine(ema_momentum=0.75)
+    again.restore(found.snapshot())
+    with again.averaged():
+        for one, other in zip(again.weights(), lent, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_without_an_average_the_weights_stay():
+    found = engine()
+    found.train(batch(1, 4), ONCE)
+    own = found.weights()
+    with found.averaged():
+        for one, other in zip(found.weights(), own, strict=True):
+            np.testing.assert_array_equal(one, other)
