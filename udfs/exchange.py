@@ -21,8 +21,8 @@ class Exchange:
 
         self.workers = workers
         self._wire = tf.dtypes.as_dtype(precision if wire == "full" else wire)
-        self._run = strategy.run
-        self._total = tf.function(lambda values: strategy.run(_all_reduce, (values,)))
+        self._sum = lambda values: strategy.run(_all_reduce, (values,))
+        self._total = tf.function(self._sum)
         self._wired_total = tf.function(self._rounded_total)  # traced anew for each scale, of which a run has one
         # A gather takes no bfloat16, and looks at no number: float16 carries the same bits.
         self._carried = tf.float16 if self._wire == tf.bfloat16 else self._wire
@@ -50,7 +50,7 @@ class Exchange:
     def _rounded_total(self, exact: list, values: list, scale: float) -> tuple[list, list]:
         spelled = self._wire.size == 2 and digit_bits(self.workers)
         sent = [spell(value, self.workers, self._wire) for value in exact] if spelled else exact
-        sums = self._run(_all_reduce, ([*sent, *(self._sent(value, scale) for value in values)],))
+        sums = self._sum([*sent, *(self._sent(value, scale) for value in values)])
         exact_sums, sums = sums[: len(exact)], sums[len(exact) :]
         if spelled:
             exact_sums = [

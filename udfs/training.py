@@ -169,11 +169,13 @@ class Training:
                 self.save_checkpoint(epoch, step)
         seconds, sums = time.monotonic() - began, self.over_all(sums)
         with self.engine.averaged():
-            validation, scores = self.validate(epoch), self.score(epoch)
+            validation = self.validate(epoch)
         rows = self.engine.exchange.by_rank(
             np.array([captions, *usage.row(), self.engine.checksum()]), self.member.rank
         )
         require_equal(rows[:, -1], epoch)
+        with self.engine.averaged():
+            scores = self.score(epoch)
         line = {
             **epoch_metrics(plan, epoch, sums, validation, seconds),
             **scores,

@@ -20,6 +20,7 @@ from lab.study.results import Results
 from lab.study.settings import Study
 
 KEYS = ("engine", "regime", "nodes", "bandwidth_mbit", "repetition")
+ENDLESS = ("train.epochs=1000", "train.checkpoint_every=0", "train.validation_bleu=false")
 SETTLING_SECONDS = 5  # until packets that were queued under the rate before are gone
 
 
@@ -43,12 +44,10 @@ def measure(study: Study, cells: list[dict], results: Results) -> None:
     cpus = study.regimes[regime].cpus(nodes)
     settings = load(None, ["name=study", *study.laboratory, f"nodes={nodes}", f"cpus={cpus}", "bandwidth_mbit=0"])
     verify_seconds, settings.verify_seconds = settings.verify_seconds, 0  # not at the start, but at each bandwidth
-    own = [f"train.workers={nodes}", "train.epochs=1000", "train.checkpoint_every=0", "train.validation_bleu=false"]
-    command = ["jobs/train.py", "--config", study.config, *study.always, *study.engines[engine].overrides(nodes), *own]
     with Laboratory(settings) as laboratory:
         links = verified(laboratory, {cell["bandwidth_mbit"]: None for cell in cells}, verify_seconds)
         with laboratory.uncapped():
-            training = Observed(laboratory, command, study.place / "cells", f"cell-{os.urandom(4).hex()}")
+            training = start_endless(study, laboratory, engine, nodes)
             training.pace(1.0)  # until the graphs are compiled
         about = {"cpus": cpus, "start_seconds": round(training.marks[0].heard - training.marks[0].seconds, 1)}
         for cell in cells:
@@ -57,6 +56,13 @@ def measure(study: Study, cells: list[dict], results: Results) -> None:
                 {**cell, **about, **watched(study, laboratory, training), "links": links[cell["bandwidth_mbit"]]}
             )
         training.end()
+
+
+def start_endless(study: Study, laboratory: Laboratory, engine: str, workers: int, *flags: str) -> Observed:
+    """A training of an engine that goes on until it is ended. flags: of spark-submit."""
+    overrides = [*study.always, *study.engines[engine].overrides(workers), f"train.workers={workers}", *ENDLESS]
+    command = [*flags, "jobs/train.py", "--config", study.config, *overrides]
+    return Observed(laboratory, command, study.place / "cells", f"cell-{os.urandom(4).hex()}")
 
 
 def verified(laboratory: Laboratory, bandwidths: Iterable[float], seconds: int) -> dict[float, dict]:

@@ -7,12 +7,11 @@ all the other nodes train too, each for itself and with nothing to exchange.
 
 from __future__ import annotations
 
-import os
 from statistics import median
 
 from lab.laboratory import Laboratory
-from lab.observe import Observed
 from lab.settings import load
+from lab.study.cells import start_endless
 from lab.study.results import Results
 from lab.study.settings import Study
 
@@ -33,14 +32,10 @@ def measure(study: Study, engine: str, repetitions: list[int], results: Results)
     nodes = max(study.nodes)
     cpus = next(iter(study.regimes.values())).cpus(nodes)
     settings = load(None, ["name=study", *study.laboratory, f"nodes={nodes}", f"cpus={cpus}"])
-    own = ["train.workers=1", "train.epochs=1000", "train.checkpoint_every=0", "train.validation_bleu=false"]
-    overrides = [*study.always, *study.engines[engine].overrides(1), *own]
-    command = ["--conf", "spark.cores.max=1", "jobs/train.py", "--config", study.config, *overrides]
     with Laboratory(settings) as laboratory:
         with laboratory.uncapped():
             trainings = [
-                Observed(laboratory, command, study.place / "cells", f"crowd-{os.urandom(4).hex()}")
-                for _ in range(nodes)
+                start_endless(study, laboratory, engine, 1, "--conf", "spark.cores.max=1") for _ in range(nodes)
             ]
             for training in trainings:
                 training.pace(1.0)  # until the graphs are compiled
