@@ -50,7 +50,9 @@ class Plan:
     all_reduce: str
     embedding_gradient: str
     gradient_rank: int
+    gradient_sides: int
     validation_bleu: bool
+    validation_beam_width: int
     monitor: str
     patience: int
     checkpoint_every: int

@@ -19,7 +19,7 @@ from udfs.bleu import ORDERS, BleuCounts, bleu_scores
 from udfs.captioner import build_captioner, set_number_format
 from udfs.checkpoint import Checkpoint
 from udfs.curves import best_line, diagnose, out_of_patience
-from udfs.decoding import Decoder
+from udfs.decoding import Decoder, Search
 from udfs.devices import use_task_devices
 from udfs.errors import InputError
 from udfs.event_files import event_file
@@ -194,7 +194,7 @@ class Training:
         return self.engine.exchange.total([sums])[0]
 
     def score(self, epoch: int) -> dict[str, float]:
-        """BLEU-1..4 of greedy captions of the validation photos, each worker decoding its own, where that is wanted."""
+        """BLEU-1..4 of captions of the validation photos, each worker decoding its own, where that is wanted."""
         if not self.plan.validation_bleu:
             return {}
         self.moved("validation", epoch, 0, 0)
@@ -205,7 +205,8 @@ class Training:
     @cached_property
     def decoder(self) -> Decoder:
         """Reads the captioner's weights when it is called."""
-        return Decoder(self.engine.captioner, self.plan.validation.width - 1)
+        plan = self.plan
+        return Decoder(self.engine.captioner, plan.validation.width - 1, Search(plan.validation_beam_width))
 
     def over_all(self, sums: np.ndarray) -> np.ndarray:
         """The epoch's sums over all workers."""

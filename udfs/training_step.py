@@ -23,6 +23,10 @@ from udfs.optimizers import make_optimizer, penalised
 from udfs.plan import Plan
 
 
+# XLA makes one pass over memory of an update's many, which takes it a second: too long for a model that is a toy.
+COMPILED_PARAMETERS = 500_000
+
+
 class Engine:
     """The captioner and its optimizer on one worker, and how it keeps in step with the others."""
 
@@ -44,7 +48,7 @@ class Engine:
             self._velocity = [tf.Variable(tf.zeros_like(weight)) for weight in self._anchor]
         if plan.gradient_rank and workers > 1:
             shapes = [variable.shape for variable in self.captioner.trainable_variables]
-            self._low_rank = LowRank(shapes, plan.gradient_rank, self.precision, plan.seed)
+            self._low_rank = LowRank(shapes, plan.gradient_rank, self.precision, plan.seed, plan.gradient_sides)
         self._compile()
 
     def _compile(self) -> None:
@@ -65,7 +69,7 @@ class Engine:
         def validate(tokens, photo):
             return tf.stack(summed(tokens, photo, training=False)[1:])
 
-        @tf.function
+        @tf.function(jit_compile=plan.shape.parameters >= COMPILED_PARAMETERS)
         def apply(gradients, words):
             mean = [gradient / tf.maximum(words, 1) for gradient in gradients]  # alone, a worker may have had no words
             mean = penalised(mean, variables, plan.l1, plan.l2)

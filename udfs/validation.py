@@ -13,7 +13,7 @@ BATCH = 256
 
 
 def count_ngrams(decoder: Decoder, split: Split, rank: int, workers: int) -> np.ndarray:
-    """The summed BLEU counts of greedy captions of the photos in rank's lanes, as a row.
+    """The summed BLEU counts of captions of the photos in rank's lanes, as a row.
 
     References are token ids. A word outside the vocabulary is one that no caption can hold, so the counts are those of the
     words, except that captions longer than text.max_length are cut off.

@@ -4,6 +4,7 @@ import os
 import time
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -21,8 +22,11 @@ from gang import (
 
 from jobs.train import find_run, make_plan
 from udfs import attempts
+from udfs.bleu import BleuCounts, bleu_scores
+from udfs.decoding import Decoder, Search
 from udfs.reader import worker_batches
 from udfs.training_step import Engine
+from udfs.validation import count_ngrams
 
 
 @pytest.fixture(scope="module")
@@ -166,11 +170,25 @@ def test_averaged_weights_are_the_mean_of_workers_that_train_alone(plan, tmp_pat
     assert lines[-1]["words"] == lines[0]["words"]
 
 
+def test_the_moving_average_is_what_is_kept(plan, tmp_path):
+    found = in_folder(plan, tmp_path, epochs=1, ema_momentum=0.75)
+    train_to_the_end(found, 2)
+    alone = Engine(tf.distribute.get_strategy(), replace(plan, epochs=1, ema_momentum=0.75))
+    for batch in worker_batches(plan.train, plan.batch_size, plan.shape.feature_size, 0, 1, 1, plan.seed):
+        alone.train(batch, (0,))
+    with alone.averaged():
+        expected = alone.weights()
+    kept = keras.saving.load_model(path_of(found) / "model.keras", safe_mode=True).trainable_variables
+    for weight, mean, last in zip(kept, expected, alone.weights(), strict=True):
+        np.testing.assert_allclose(weight, mean, rtol=1e-5, atol=1e-8)
+        assert np.abs(mean - last).max() > 1e-5
+
+
 def batches(plan, rank: int, epoch: int):
     return worker_batches(plan.train, plan.batch_size, plan.shape.feature_size, rank, 2, epoch, plan.seed)
 
 
-@pytest.mark.parametrize("way", [{"average_every": 2}, {"gradient_rank": 2}])
+@pytest.mark.parametrize("way", [{"average_every": 2}, {"gradient_rank": 2}, {"gradient_rank": 2, "gradient_sides": 1}])
 def test_workers_with_a_state_of_their_own_go_on_in_mid_epoch_with_the_same_bits(plan, tmp_path, way):
     shape = replace(plan.shape, dropout=0.5)
     settings = {**way, "shape": shape, "checkpoint_every": 1, "precision": "float32"}
@@ -209,13 +227,19 @@ def test_training_stops_early_alike_on_every_worker_and_stays_stopped(plan, tmp_
     assert len(history(found)) == first["epochs"]
 
 
-def test_bleu_may_choose_the_epoch(plan, tmp_path):
-    found = in_folder(plan, tmp_path, monitor="bleu4", learning_rate=0.02)
+@pytest.mark.parametrize("beam_width", [1, 3])
+def test_bleu_may_choose_the_epoch(plan, tmp_path, beam_width):
+    chosen = {"monitor": "bleu4", "precision": "float32", "validation_beam_width": beam_width}
+    found = in_folder(plan, tmp_path, learning_rate=0.02, **chosen)
     with Gang(found, 2) as gang:
         result = gang.results()[0]
     scores = [line["bleu4"] for line in history(found)]
     assert result["best_epoch"] == scores.index(max(scores)) + 1
     assert result["bleu4"] == max(scores)
+    kept = keras.saving.load_model(path_of(found) / "model.keras", safe_mode=True)
+    decoder = Decoder(kept, plan.validation.width - 1, Search(beam_width))
+    counts = count_ngrams(decoder, plan.validation, 0, 1)
+    assert result["bleu4"] == bleu_scores(BleuCounts.from_row(counts))["bleu4"]
 
 
 def test_ranks_and_steps_draw_different_masks(plan):

@@ -19,10 +19,11 @@ import pytest
 from conftest import ROOT, Workspace, spark_submit
 from gang import in_folder, stop, worker_processes
 
+import conf
 from jobs.driver.gang import GangFailed, run_gang
 from jobs.driver.lease import Lease
 from jobs.driver.preflight import require_members
-from jobs.train import find_run, make_plan
+from jobs.train import find_run, make_plan, require_possible
 from udfs import checkpoint
 from udfs.errors import InputError
 
@@ -282,3 +283,11 @@ def test_a_spark_that_cannot_run_a_gang_is_refused(quiet, keys, words):
     assert done.code == 2
     assert words in done.stderr.splitlines()[-1]
     assert not (quiet.folder / "runs" / "refused").exists()
+
+
+@pytest.mark.parametrize("other", ["gradient_rank=4", "ema_momentum=0.9"])
+def test_what_workers_that_train_alone_cannot_share_is_refused(other):
+    key = other.partition("=")[0]
+    with pytest.raises(InputError, match=f"train.{key}: .*train.average_every.* to 0"):
+        require_possible(conf.load(None, [f"train.{other}", "train.average_every=5"]))
+    require_possible(conf.load(None, [f"train.{other}"]))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from udfs import training_step
 from udfs.captioner import CaptionerShape, build_captioner, logits_head, summed_loss
 from udfs.decoding import load_captioner
 from udfs.exchange import Exchange
@@ -20,8 +21,8 @@ SETTINGS = {
     "weight_decay": 0.0, "label_smoothing": 0.0, "ema_momentum": 0.0, "seed": 0, "precision": "float64", "deterministic": True,
     "collectives": "ring", "sync_every": 1, "average_every": 0, "outer_momentum": 0.0,
     "all_reduce": "full", "embedding_gradient": "dense",
-    "gradient_rank": 0,
-    "validation_bleu": False, "monitor": "val_loss", "patience": 0, "checkpoint_every": 0, "keep_checkpoints": 1,
+    "gradient_rank": 0, "gradient_sides": 2,
+    "validation_bleu": False, "validation_beam_width": 1, "monitor": "val_loss", "patience": 0, "checkpoint_every": 0, "keep_checkpoints": 1,
 }  # fmt: skip
 ONCE = (0, 1, 1, 0)
 
@@ -67,6 +68,14 @@ def test_gradients_of_several_steps_add_up_to_that_of_the_large_batch(embedding_
     parts = batch(1, 4), batch(2, 3)
     split = moved(engine(embedding_gradient=embedding_gradient), *parts)
     assert largest(split, moved(engine(), joined(*parts))) < 1e-14
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "momentum"])
+def test_an_update_that_xla_compiles_is_the_same(optimizer, monkeypatch):
+    settings = {"optimizer": optimizer, "learning_rate_schedule": "cosine", "ema_momentum": 0.9, "clip_norm": 1.0, "l2": 1e-3}
+    plain = moved(engine(**settings), batch(1, 4))
+    monkeypatch.setattr(training_step, "COMPILED_PARAMETERS", 0)
+    assert largest(plain, moved(engine(**settings), batch(1, 4))) < 1e-14
 
 
 def test_a_micro_step_changes_nothing_and_its_sums_come_with_the_update():
