@@ -133,7 +133,10 @@ class Train:
     validation_share: float = setting(0.1, "share of the training photos for a made split", low=0.001, high=0.9)
     validation_bleu: bool = setting(True, "caption the validation photos after each epoch and score them with BLEU")
     validation_beam_width: int = setting(
-        1, "hypotheses kept while those are decoded, as evaluate.beam_width; 1 is greedy, and its BLEU swings more", low=1, high=50
+        1,
+        "hypotheses kept while these are captioned; 1 is greedy, whose BLEU swings more between epochs",
+        low=1,
+        high=50,
     )
     monitor: str = setting("val_loss", "what the best epoch is best in", choices=MONITORS)
     patience: int = setting(0, "epochs without a better one after which training stops; 0: never early", low=0)
@@ -166,7 +169,10 @@ class Train:
         0, "each matrix of the gradient travels as two thin ones of this rank (PowerSGD); 0: whole", low=0
     )
     gradient_sides: int = setting(
-        2, "how many of those two travel at each step; 1: left and right in turn, in half the messages (ACP-SGD)", low=1, high=2
+        2,
+        "how many of those two travel at each step; 1: left and right in turn, in half the messages (ACP-SGD)",
+        low=1,
+        high=2,
     )
     checkpoint_every: int = setting(200, "steps between checkpoints inside an epoch; 0: only at its end", low=0)
     keep_checkpoints: int = setting(2, "newest checkpoints kept in the run folder", low=1)

@@ -22,7 +22,6 @@ from udfs.low_rank import LowRank
 from udfs.optimizers import make_optimizer, penalised
 from udfs.plan import Plan
 
-
 # XLA makes one pass over memory of an update's many, which takes it a second: too long for a model that is a toy.
 COMPILED_PARAMETERS = 500_000
 

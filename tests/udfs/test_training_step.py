@@ -22,7 +22,8 @@ SETTINGS = {
     "collectives": "ring", "sync_every": 1, "average_every": 0, "outer_momentum": 0.0,
     "all_reduce": "full", "embedding_gradient": "dense",
     "gradient_rank": 0, "gradient_sides": 2,
-    "validation_bleu": False, "validation_beam_width": 1, "monitor": "val_loss", "patience": 0, "checkpoint_every": 0, "keep_checkpoints": 1,
+    "validation_bleu": False, "validation_beam_width": 1,
+    "monitor": "val_loss", "patience": 0, "checkpoint_every": 0, "keep_checkpoints": 1,
 }  # fmt: skip
 ONCE = (0, 1, 1, 0)
 
@@ -72,7 +73,13 @@ def test_gradients_of_several_steps_add_up_to_that_of_the_large_batch(embedding_
 
 @pytest.mark.parametrize("optimizer", ["adam", "momentum"])
 def test_an_update_that_xla_compiles_is_the_same(optimizer, monkeypatch):
-    settings = {"optimizer": optimizer, "learning_rate_schedule": "cosine", "ema_momentum": 0.9, "clip_norm": 1.0, "l2": 1e-3}
+    settings = {
+        "optimizer": optimizer,
+        "learning_rate_schedule": "cosine",
+        "ema_momentum": 0.9,
+        "clip_norm": 1.0,
+        "l2": 1e-3,
+    }
     plain = moved(engine(**settings), batch(1, 4))
     monkeypatch.setattr(training_step, "COMPILED_PARAMETERS", 0)
     assert largest(plain, moved(engine(**settings), batch(1, 4))) < 1e-14
