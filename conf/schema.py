@@ -127,6 +127,12 @@ class Train:
         low=0.0, high=0.9999,
     )  # fmt: skip
     seed: int = setting(0, "seed of initial weights, order and dropout", low=0)
+    initial_bias: str = setting(
+        "zeros",
+        "bias of the logits at the start; frequencies: of each word's share of the training captions, which otherwise the first "
+        "steps have to learn",
+        choices=("zeros", "frequencies"),
+    )
     validation_split: str = setting(
         "dev", "split that chooses the best epoch; made from train where the corpus has none"
     )

@@ -29,6 +29,7 @@ from udfs.captioner import CaptionerShape
 from udfs.errors import InputError
 from udfs.plan import Plan
 from udfs.reader import ExampleFile, Split
+from udfs.text import PADDING, START
 
 
 @dataclass
@@ -114,6 +115,10 @@ def require_possible(settings: Settings) -> None:
             f"model.tie_embeddings: found embedding_dim {model.embedding_dim} and lstm_units {model.lstm_units}, expected "
             "equal sizes, since one matrix serves both ends; change one of them"
         )
+    if model.tie_embeddings and train.initial_bias != "zeros":
+        raise InputError(
+            "train.initial_bias: tied embeddings (model.tie_embeddings) have no bias; set it to zeros, or untie them"
+        )
     if train.gradient_rank and train.average_every:
         raise InputError(
             "train.gradient_rank: no gradient travels where train.average_every is set; set one of them to 0"
@@ -154,7 +159,15 @@ def make_plan(job: Job, run: Wanted) -> Plan:
     shape = CaptionerShape(note["vocabulary_size"], size, **asdict(model))
     splits = find_files(run.examples, settings.examples.shards, note["max_length"] + 1)
     same = {field.name: getattr(train, field.name) for field in fields(Plan) if hasattr(train, field.name)}
-    return Plan(run.folder, shape, splits["train"], splits[train.validation_split], **same)
+    counts = count_tokens(run.examples, shape.vocabulary_size) if train.initial_bias == "frequencies" else ()
+    return Plan(run.folder, shape, splits["train"], splits[train.validation_split], token_counts=counts, **same)
+
+
+def count_tokens(examples: DataFrame, vocabulary_size: int) -> tuple[int, ...]:
+    """How often each token is to be predicted in the training captions, by token_id."""
+    tokens = examples.where("split = 'train'").select(F.explode("token_ids").alias("token"))
+    found = {row.token: row["count"] for row in tokens.groupBy("token").count().collect()}
+    return tuple(0 if token in (PADDING, START) else found.get(token, 0) for token in range(vocabulary_size))
 
 
 def find_files(examples: DataFrame, shards: int, width: int) -> dict[str, Split]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     import keras
 
@@ -68,6 +70,15 @@ def build_captioner(shape: CaptionerShape) -> keras.Model:
     tied = shape.tie_embeddings
     head = partial(embedding, reverse=True) if tied else layers.Dense(shape.vocabulary_size, name=LOGITS)
     return keras.Model([tokens, photo], head(both), name="captioner")
+
+
+def predict_frequencies(captioner: keras.Model, counts: tuple[int, ...]) -> None:
+    """Sets the bias of the logits so that a captioner whose weights say nothing predicts each word as often as it occurs.
+
+    counts: by token_id; one more of each is supposed, so that none is impossible.
+    """
+    seen = np.array(counts) + 1.0
+    captioner.get_layer(LOGITS).bias.assign(np.log(seen / seen.sum()))
 
 
 def logits_head(captioner: keras.Model):

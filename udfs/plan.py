@@ -19,8 +19,8 @@ class Plan:
     run_folder is a URI that every worker can read and the chief can write. batch_size is the global one of a step, in
     captions. The weights are updated after every `sync_every` steps, with one exchange of gradients; where `average_every`
     is not 0, each worker updates its own weights, and every so many updates they are averaged instead. An epoch's end does
-    both. A checkpoint is written every `checkpoint_every` steps (0: never in between) or at the first possible step after,
-    and at each epoch's end.
+    both. `token_counts` of the training captions, by token_id, begin the logits' bias; where empty, zeros do. A checkpoint is
+    written every `checkpoint_every` steps (0: never in between) or at the first possible step after, and at each epoch's end.
     """
 
     run_folder: str
@@ -41,6 +41,7 @@ class Plan:
     label_smoothing: float
     ema_momentum: float
     seed: int
+    token_counts: tuple[int, ...]
     precision: str
     deterministic: bool
     collectives: str
@@ -89,6 +90,7 @@ class Plan:
     def from_json(text: str) -> Plan:
         values = json.loads(text)
         values["shape"] = CaptionerShape(**values["shape"])
+        values["token_counts"] = tuple(values["token_counts"])
         for name in ("train", "validation"):
             lanes = tuple(tuple(ExampleFile(**file) for file in lane) for lane in values[name]["lanes"])
             values[name] = Split(lanes, values[name]["width"])

@@ -16,7 +16,7 @@ from functools import partial
 
 import numpy as np
 
-from udfs.captioner import build_captioner, set_number_format, summed_loss
+from udfs.captioner import build_captioner, predict_frequencies, set_number_format, summed_loss
 from udfs.exchange import Exchange
 from udfs.low_rank import LowRank
 from udfs.optimizers import make_optimizer, penalised
@@ -38,6 +38,8 @@ class Engine:
         self.plan, self.rank, self.workers, self.precision = plan, rank, workers, keras.config.floatx()
         self.exchange = Exchange(strategy, workers, self.precision, plan.all_reduce)
         self.captioner = build_captioner(plan.shape)
+        if plan.token_counts:
+            predict_frequencies(self.captioner, plan.token_counts)
         self.optimizer = make_optimizer(plan, self.captioner.trainable_variables)
         self.dropouts = [
             layer for layer in self.captioner.layers if isinstance(layer, keras.layers.Dropout) and layer.rate

@@ -28,9 +28,9 @@ KEYS = {"trajectories": TRAJECTORY_KEYS, "cells": CELL_KEYS, "crowd": CROWD_KEYS
 
 
 def report(study: Study) -> None:
-    lines = [Results(study.place / f"{part}.jsonl", keys).lines for part, keys in KEYS.items()]
+    lines = [Results(study.measured / f"{part}.jsonl", keys).lines for part, keys in KEYS.items()]
     found, docs = write_report(study, *lines), Path(study.docs)
-    draw_all(found, docs / "scaling")
+    draw_all(found, study.measured)
     write_page(found, docs / "scaling.md")
     print(docs / "scaling.md")
 

@@ -6,6 +6,7 @@ It starts with all of the machine's processors, which shortens the study by an h
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from itertools import product
@@ -25,7 +26,7 @@ SETTLING_SECONDS = 5  # until packets that were queued under the rate before are
 
 
 def measure_cells(study: Study) -> Results:
-    results = Results(study.place / "cells.jsonl", KEYS)
+    results = Results(study.measured / "cells.jsonl", KEYS)
     for engine in study.engines:
         for (regime, nodes), bandwidths in study.cells(engine).items():
             about = {"engine": engine, "regime": regime, "nodes": nodes}
@@ -42,12 +43,14 @@ def measure(study: Study, cells: list[dict], results: Results) -> None:
     """One training in one laboratory, for cells that differ in their bandwidth alone."""
     engine, regime, nodes = (cells[0][key] for key in ("engine", "regime", "nodes"))
     cpus = study.regimes[regime].cpus(nodes)
-    settings = load(None, ["name=study", *study.laboratory, f"nodes={nodes}", f"cpus={cpus}", "bandwidth_mbit=0"])
+    threads = math.ceil(cpus)  # one would leave a part of more than one processor unused
+    own = [f"nodes={nodes}", f"cpus={cpus}", f"cores={threads}", "bandwidth_mbit=0"]
+    settings = load(None, ["name=study", *study.laboratory, *own])
     verify_seconds, settings.verify_seconds = settings.verify_seconds, 0  # not at the start, but at each bandwidth
     with Laboratory(settings) as laboratory:
         links = verified(laboratory, {cell["bandwidth_mbit"]: None for cell in cells}, verify_seconds)
         with laboratory.uncapped():
-            training = start_endless(study, laboratory, engine, nodes)
+            training = start_endless(study, laboratory, engine, nodes, "--conf", f"spark.task.cpus={threads}")
             training.pace(1.0)  # until the graphs are compiled
         about = {"cpus": cpus, "start_seconds": round(training.marks[0].heard - training.marks[0].seconds, 1)}
         for cell in cells:

@@ -20,7 +20,7 @@ KEYS = ("engine", "repetition")
 
 def measure_crowd(study: Study) -> Results:
     """For the engines that are compared, in the first regime, with as many nodes as the study has at most."""
-    results = Results(study.place / "crowd.jsonl", KEYS)
+    results = Results(study.measured / "crowd.jsonl", KEYS)
     for engine in study.main_engines:
         missing = [n for n in range(study.repetitions) if not results.has(engine=engine, repetition=n)]
         if missing:

@@ -25,7 +25,7 @@ def measure_faults(study: Study) -> Results:
         raise InputError(
             f"faults.names: found {', '.join(unknown)}, expected any of: {', '.join(FAULTS)}; change the study"
         )
-    results = Results(study.place / "faults.jsonl", KEYS)
+    results = Results(study.measured / "faults.jsonl", KEYS)
     quiet = next((line for line in results.lines if line["fault"] == "none"), None)
     for name, act in FAULTS.items():
         if name in (study.faults.names or FAULTS) and not results.has(fault=name):

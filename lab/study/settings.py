@@ -93,7 +93,13 @@ class Study:
 
     @property
     def place(self) -> Path:
+        """The folder of the runs."""
         return Path(self.folder).absolute()
+
+    @property
+    def measured(self) -> Path:
+        """The folder of what is measured and of the figures, which are the docs'."""
+        return Path(self.docs).absolute() / "scaling"
 
 
 def read_study(path: str, overrides: list[str] = ()) -> Study:

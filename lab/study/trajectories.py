@@ -20,7 +20,7 @@ CORES = 2  # of this machine, for one worker alone
 
 
 def measure_trajectories(study: Study) -> Results:
-    results = Results(study.place / "trajectories.jsonl", KEYS)
+    results = Results(study.measured / "trajectories.jsonl", KEYS)
     for seed, (name, engine), nodes in product(study.seeds, study.main_engines.items(), study.nodes):
         if engine.trajectory_nodes(nodes) != nodes or results.has(engine=name, nodes=nodes, seed=seed):
             continue

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from dataclasses import replace
 
 import keras
@@ -225,6 +226,22 @@ def test_training_stops_early_alike_on_every_worker_and_stays_stopped(plan, tmp_
     with Gang(found, 2) as gang:
         assert gang.results() == [first, first]
     assert len(history(found)) == first["epochs"]
+
+
+def test_a_training_begins_with_the_frequencies_of_its_captions(delta_pipeline, plan):
+    """The loss of the first step is then about the words' entropy, far below that of even odds."""
+    workspace, _ = delta_pipeline
+    job = workspace.job("train", "train.initial_bias=frequencies", "train.precision=float64")
+    counted = make_plan(job, find_run(job)).token_counts
+    rows = job.warehouse.table("tokens").read().where("split = 'train'").collect()
+    words = Counter(token for row in rows for token in row.token_ids[1:])
+    assert counted == tuple(words[token] for token in range(plan.shape.vocabulary_size))
+    shares = np.array([count for count in counted if count]) / sum(counted)
+    for counts, about in ((counted, -(shares * np.log(shares)).sum()), ((), np.log(plan.shape.vocabulary_size))):
+        engine = Engine(tf.distribute.get_strategy(), replace(plan, token_counts=counts))
+        batch = next(worker_batches(plan.train, plan.batch_size, plan.shape.feature_size, 0, 1, 1, plan.seed))
+        loss, _, predicted = engine.train(batch, (0,))
+        assert loss / predicted == pytest.approx(about, rel=0.1)
 
 
 @pytest.mark.parametrize("beam_width", [1, 3])

@@ -291,3 +291,8 @@ def test_what_workers_that_train_alone_cannot_share_is_refused(other):
     with pytest.raises(InputError, match=f"train.{key}: .*train.average_every.* to 0"):
         require_possible(conf.load(None, [f"train.{other}", "train.average_every=5"]))
     require_possible(conf.load(None, [f"train.{other}"]))
+
+
+def test_tied_embeddings_have_no_bias_to_begin_with():
+    with pytest.raises(InputError, match=r"train.initial_bias: .*set it to zeros"):
+        require_possible(conf.load(None, ["train.initial_bias=frequencies", "model.tie_embeddings=true"]))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from udfs.captioner import CaptionerShape, build_captioner, summed_loss
+from udfs.captioner import CaptionerShape, build_captioner, predict_frequencies, summed_loss
 
 SHAPE = CaptionerShape(vocabulary_size=23, feature_size=7, embedding_dim=6, lstm_units=5, dropout=0.5)
 # Start, words, end, padding: of different lengths, one without words.
@@ -39,6 +39,16 @@ def test_one_pass_loss_equals_that_of_one_sample_a_prefix(captioner, photo):
     expected, count = loss_of_prefixes(captioner, TOKENS, photo)
     assert int(words) == count == 4 + 2 + 1 + 6
     assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+def test_weights_that_say_nothing_predict_each_word_as_often_as_it_occurs():
+    silent = build_captioner(SHAPE)
+    silent.get_layer("logits").kernel.assign(np.zeros((SHAPE.lstm_units, SHAPE.vocabulary_size)))
+    counts = (0, 0, *range(SHAPE.vocabulary_size - 2))
+    predict_frequencies(silent, counts)
+    logits = silent([TOKENS[:1, :3], np.ones((1, SHAPE.feature_size), "float32")])
+    shares = (np.array(counts) + 1) / (sum(counts) + SHAPE.vocabulary_size)
+    np.testing.assert_allclose(tf.nn.softmax(logits)[0, -1], shares, rtol=1e-5)
 
 
 def test_gradients_are_those_of_the_keras_model_with_its_mask(captioner, photo):

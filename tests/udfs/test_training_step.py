@@ -18,7 +18,8 @@ SPLIT = Split(((ExampleFile("none", 8, 8),),), 8)
 SETTINGS = {
     "epochs": 2, "batch_size": 4, "length_window": 0, "optimizer": "sgd", "learning_rate": 0.1,
     "learning_rate_schedule": "constant", "learning_rate_decay": 0.5, "clip_norm": 0.0, "l1": 0.0, "l2": 0.0,
-    "weight_decay": 0.0, "label_smoothing": 0.0, "ema_momentum": 0.0, "seed": 0, "precision": "float64", "deterministic": True,
+    "weight_decay": 0.0, "label_smoothing": 0.0, "ema_momentum": 0.0, "seed": 0, "token_counts": (),
+    "precision": "float64", "deterministic": True,
     "collectives": "ring", "sync_every": 1, "average_every": 0, "outer_momentum": 0.0,
     "all_reduce": "full", "embedding_gradient": "dense",
     "gradient_rank": 0, "gradient_sides": 2,
