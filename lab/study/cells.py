@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable
-from itertools import product
+from itertools import groupby, product
 
 import psutil
 
@@ -34,14 +34,23 @@ def measure_cells(study: Study) -> Results:
                 {**about, "bandwidth_mbit": float(bandwidth), "repetition": number}
                 for bandwidth, number in product(bandwidths, range(study.repetitions))
             ]
-            if missing := [cell for cell in cells if not results.has(**cell)]:
-                measure(study, missing, results)
+            for same in of_one_training(study, [cell for cell in cells if not results.has(**cell)]):
+                measure(study, same, results)
     return results
+
+
+def of_one_training(study: Study, cells: list[dict]) -> list[list[dict]]:
+    """Cells that differ in their bandwidth alone, parted where an engine has other settings for one bandwidth."""
+
+    def overrides(cell: dict) -> list[str]:
+        return study.engines[cell["engine"]].overrides(cell["nodes"], cell["bandwidth_mbit"])
+
+    return [list(same) for _, same in groupby(cells, overrides)]
 
 
 def measure(study: Study, cells: list[dict], results: Results) -> None:
     """One training in one laboratory, for cells that differ in their bandwidth alone."""
-    engine, regime, nodes = (cells[0][key] for key in ("engine", "regime", "nodes"))
+    engine, regime, nodes, mbit = (cells[0][key] for key in ("engine", "regime", "nodes", "bandwidth_mbit"))
     cpus = study.regimes[regime].cpus(nodes)
     threads = math.ceil(cpus)  # one would leave a part of more than one processor unused
     own = [f"nodes={nodes}", f"cpus={cpus}", f"cores={threads}", "bandwidth_mbit=0"]
@@ -50,7 +59,7 @@ def measure(study: Study, cells: list[dict], results: Results) -> None:
     with Laboratory(settings) as laboratory:
         links = verified(laboratory, {cell["bandwidth_mbit"]: None for cell in cells}, verify_seconds)
         with laboratory.uncapped():
-            training = start_endless(study, laboratory, engine, nodes, "--conf", f"spark.task.cpus={threads}")
+            training = start_endless(study, laboratory, engine, nodes, mbit, "--conf", f"spark.task.cpus={threads}")
             training.pace(1.0)  # until the graphs are compiled
         about = {"cpus": cpus, "start_seconds": round(training.marks[0].heard - training.marks[0].seconds, 1)}
         for cell in cells:
@@ -61,9 +70,11 @@ def measure(study: Study, cells: list[dict], results: Results) -> None:
         training.end()
 
 
-def start_endless(study: Study, laboratory: Laboratory, engine: str, workers: int, *flags: str) -> Observed:
-    """A training of an engine that goes on until it is ended. flags: of spark-submit."""
-    overrides = [*study.always, *study.engines[engine].overrides(workers), f"train.workers={workers}", *ENDLESS]
+def start_endless(
+    study: Study, laboratory: Laboratory, engine: str, workers: int, mbit: float, *flags: str
+) -> Observed:
+    """A training of an engine, as for links of so many Mbit/s, that goes on until it is ended. flags: of spark-submit."""
+    overrides = [*study.always, *study.engines[engine].overrides(workers, mbit), f"train.workers={workers}", *ENDLESS]
     command = [*flags, "jobs/train.py", "--config", study.config, *overrides]
     return Observed(laboratory, command, study.place / "cells", f"cell-{os.urandom(4).hex()}")
 

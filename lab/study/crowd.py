@@ -35,7 +35,7 @@ def measure(study: Study, engine: str, repetitions: list[int], results: Results)
     with Laboratory(settings) as laboratory:
         with laboratory.uncapped():
             trainings = [
-                start_endless(study, laboratory, engine, 1, "--conf", "spark.cores.max=1") for _ in range(nodes)
+                start_endless(study, laboratory, engine, 1, 0.0, "--conf", "spark.cores.max=1") for _ in range(nodes)
             ]
             for training in trainings:
                 training.pace(1.0)  # until the graphs are compiled

@@ -42,7 +42,7 @@ def _train(study: Study, name: str, act: Callable) -> dict:
     regime = study.regimes[faults.regime]
     own = [f"nodes={faults.nodes}", f"cpus={regime.cpus(faults.nodes)}", f"bandwidth_mbit={faults.bandwidth_mbit}"]
     with Laboratory(load(None, ["name=study", *study.laboratory, *own])) as laboratory:
-        overrides = [*study.always, *study.engines[faults.engine].overrides(faults.nodes)]
+        overrides = [*study.always, *study.engines[faults.engine].overrides(faults.nodes, faults.bandwidth_mbit)]
         gang = [f"train.workers={faults.nodes}", f"train.epochs={EPOCHS}", *faults.always]
         command = ["jobs/train.py", "--config", study.config, *overrides, *gang]
         training = Observed(laboratory, command, study.place / "faults", f"fault-{os.urandom(4).hex()}")

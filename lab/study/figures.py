@@ -65,15 +65,25 @@ def _bleu(report: dict, plots) -> None:
     """One panel an engine: the mean of the seeds at each number of nodes that has a trajectory of its own."""
     for axes, engine in zip(plots(len(engines(report))), engines(report), strict=True):
         own = [line for line in report["trajectories"] if line["engine"] == engine]
-        for nodes in sorted({line["nodes"] for line in own}):
-            seeds = [line["bleu4"] for line in own if line["nodes"] == nodes]
+        for nodes, mbit in sorted({(line["nodes"], line["bandwidth_mbit"]) for line in own}):
+            seeds = [line["bleu4"] for line in own if (line["nodes"], line["bandwidth_mbit"]) == (nodes, mbit)]
             values = [sum(column) / len(column) for column in zip(*seeds, strict=True)]
             axes.plot(
-                range(1, len(values) + 1), values, "-o", markersize=3, label=f"{nodes} nodes" if nodes > 1 else "1 node"
+                range(1, len(values) + 1), values, "-o", markersize=3, label=followers(report, engine, nodes, mbit)
             )
         axes.axhline(report["target_bleu4"], color="grey", linestyle=":", label="target")
         axes.set(title=engine, xlabel="epoch", ylabel="validation BLEU-4")
         axes.legend(fontsize=8)
+
+
+def followers(report: dict, engine: str, nodes: int, mbit: float) -> str:
+    """Whose trajectory it is."""
+    links = report["engines"][engine]["links"]
+    if nodes == 1:
+        return "1 node" if len(report["engines"][engine]["paths"]) > 1 else "any number of nodes"
+    settings = links.get(f"{mbit:g}")
+    rates = ", ".join(rate(float(link)) for link, own in links.items() if own == settings)
+    return f"{nodes} or more nodes{': ' if rates else ''}{rates}"
 
 
 def _resources(report: dict, plots) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from itertools import product
 from pathlib import Path
 from statistics import mean, median
 
@@ -40,12 +42,13 @@ def write_report(
 
 def target_bleu(study: Study, trajectories: list[dict]) -> float:
     """The best epoch's validation BLEU-4 of the reference engine on one node, the mean of its seeds, less the margin."""
-    return max(mean_curve(curves(trajectories, study.reference, 1))) - study.margin
+    return max(mean_curve(curves(trajectories, study.reference, 1, 0.0))) - study.margin
 
 
-def curves(trajectories: list[dict], engine: str, nodes: int) -> list[list[float]]:
+def curves(trajectories: list[dict], engine: str, nodes: int, mbit: float) -> list[list[float]]:
     """BLEU-4 after each epoch, of every seed."""
-    return [line["bleu4"] for line in trajectories if (line["engine"], line["nodes"]) == (engine, nodes)]
+    wanted = (engine, nodes, mbit)
+    return [line["bleu4"] for line in trajectories if (line["engine"], line["nodes"], line["bandwidth_mbit"]) == wanted]
 
 
 def mean_curve(seeds: list[list[float]]) -> list[float]:
@@ -64,8 +67,8 @@ def grouped(cells: list[dict]) -> list[list[dict]]:
 def join(study: Study, cell: list[dict], trajectories: list[dict], target: float) -> dict:
     """A cell with the epochs that its engine needs at so many nodes: the seeds' mean, and each seed; None: never."""
     first, nodes = cell[0], cell[0]["nodes"]
-    path = study.engines[first["engine"]].trajectory_nodes(nodes)
-    seeds = curves(trajectories, first["engine"], path)
+    path = study.engines[first["engine"]].path(nodes, first["bandwidth_mbit"])
+    seeds = curves(trajectories, first["engine"], *path)
     epochs = epochs_to(mean_curve(seeds), target)
     paces = [line["seconds_a_step"] for line in cell]
     an_epoch = median(paces) * first["steps_an_epoch"]
@@ -93,7 +96,8 @@ def epochs_to(bleu: list[float], target: float) -> int | None:
 
 def work_of(study: Study, run: dict) -> Work:
     """What a step of a run computes and sends, from its overrides."""
-    given = dict(text.split("=", 1) for text in [*study.always, *study.engines[run["engine"]].overrides(run["nodes"])])
+    own = study.engines[run["engine"]].overrides(run["nodes"], run["bandwidth_mbit"])
+    given = dict(text.split("=", 1) for text in [*study.always, *own])
     steps = int(given.get("train.average_every", 0)) or int(given.get("train.sync_every", 1))
     size = run["bytes_per_epoch"] / max(run["steps_per_epoch"], 1) * steps
     nodes = run["nodes"]
@@ -128,15 +132,14 @@ def compared(study: Study, run: dict, runs: list[dict], cost: Cost) -> dict:
 
 
 def predict(study: Study, engine: str, runs: list[dict], cost: Cost) -> list[dict]:
-    """Seconds an epoch that the model expects where nothing was measured, with the processors of the first regime."""
+    """Seconds an epoch that the model expects where nothing was measured, with the processors of the first regime, and the
+    settings of the nearest bandwidth that was measured on most nodes."""
     regime = next(iter(study.regimes))
-    own = [run for run in runs if run["engine"] == engine and run["regime"] == regime]
-    most = max(own, key=lambda run: run["nodes"])
-    work, cpus = work_of(study, most), most["cpus"]
-    return [
-        {
-            "engine": engine, "exchange": exchange, "nodes": nodes, "bandwidth_mbit": mbit,
-            "seconds_per_epoch": round(most["steps_per_epoch"] * cost.seconds(work, nodes, cpus, mbit, exchange), 2),
-        }
-        for exchange in EXCHANGES for nodes in PREDICTED_NODES for mbit in PREDICTED_MBIT
-    ]  # fmt: skip
+    own = [run for run in runs if run["engine"] == engine and run["regime"] == regime and run["bandwidth_mbit"]]
+    found = []
+    for exchange, nodes, mbit in product(EXCHANGES, PREDICTED_NODES, PREDICTED_MBIT):
+        like = max(own, key=lambda run: (run["nodes"], -abs(math.log(run["bandwidth_mbit"] / mbit))))
+        seconds = like["steps_per_epoch"] * cost.seconds(work_of(study, like), nodes, like["cpus"], mbit, exchange)
+        about = {"engine": engine, "exchange": exchange, "nodes": nodes, "bandwidth_mbit": mbit}
+        found.append({**about, "seconds_per_epoch": round(seconds, 2)})
+    return found

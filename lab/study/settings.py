@@ -15,25 +15,30 @@ from udfs.errors import InputError
 
 @dataclass
 class Engine:
-    """Overrides of jobs/train.py: those at any number of nodes, and those at one.
+    """Overrides of jobs/train.py: those at any number of nodes, those at one number, and those of more nodes on links of one
+    bandwidth in Mbit/s (0: unlimited).
 
     `paths`: the numbers of nodes at which something else is learned. Where every step is synchronised the same is learned at
-    any number (1 alone), and through low ranks the same at any above one (1 and 2): what is sent depends on the gradients'
-    sum. A `variation` is timed at the study's variation_nodes and variation_bandwidth alone, in the first regime, and learns
-    nothing.
+    any number (1 alone), and through 16 bits or low ranks the same at any above one (1 and 2): what is sent depends on the
+    gradients' sum. A `variation` is timed at the study's variation_nodes and variation_bandwidth alone, in the first regime,
+    and learns nothing.
     """
 
     always: list[str] = field(default_factory=list)
     nodes: dict[int, list[str]] = field(default_factory=dict)
+    links: dict[int, list[str]] = field(default_factory=dict)
     paths: list[int] = field(default_factory=lambda: [1])
     variation: bool = False
 
-    def overrides(self, nodes: int) -> list[str]:
-        return [*self.always, *self.nodes.get(nodes, [])]
+    def overrides(self, nodes: int, mbit: float) -> list[str]:
+        return [*self.always, *self.nodes.get(nodes, []), *(self.links.get(int(mbit), []) if nodes > 1 else [])]
 
-    def trajectory_nodes(self, nodes: int) -> int:
-        """The number of nodes whose trajectory this one follows: the largest of `paths` that is not larger."""
-        return max(path for path in self.paths if path <= nodes)
+    def path(self, nodes: int, mbit: float) -> tuple[int, float]:
+        """The nodes and the bandwidth whose trajectory these follow: the largest of `paths` that is not larger, and the first
+        of `links` with the same overrides; 0 where links make no difference."""
+        followed = max(path for path in self.paths if path <= nodes)
+        same = [link for link, own in self.links.items() if own == self.links.get(int(mbit))] if followed > 1 else []
+        return followed, float(same[0]) if same else 0.0
 
 
 @dataclass
@@ -82,6 +87,11 @@ class Study:
     @property
     def main_engines(self) -> dict[str, Engine]:
         return {name: engine for name, engine in self.engines.items() if not engine.variation}
+
+    def paths(self, engine: str) -> list[tuple[int, float]]:
+        """The nodes and bandwidths at which an engine learns something else."""
+        found = self.engines[engine]
+        return list(dict.fromkeys(found.path(*at) for at in product(self.nodes, self.bandwidths_mbit)))
 
     def cells(self, engine: str) -> dict[tuple[str, int], list[float]]:
         """An engine's bandwidths by regime and nodes; one node sends nothing, so that one bandwidth is as good as another."""

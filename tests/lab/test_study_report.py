@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab.study.cells import of_one_training
 from lab.study.cost import EXCHANGES, Cost, Work, fit, ring, row
 from lab.study.faults import measure_faults
 from lab.study.figures import FIGURES, draw_all
@@ -61,6 +62,7 @@ def test_the_report_finds_what_the_numbers_were_made_of(tmp_path):
         {
             "engine": engine,
             "nodes": nodes,
+            "bandwidth_mbit": 0.0,
             "seed": seed,
             "bleu4": [*bleu[:2], bleu[2] - 0.004 * seed],
             "val_loss": [3, 3, 3],
@@ -108,6 +110,18 @@ def test_the_report_finds_what_the_numbers_were_made_of(tmp_path):
     line = "| a node lost | 4 | 3 | 9.5 | no | worker 1 / ended; gave up |"
     assert line in (tmp_path / "scaling.md").read_text()
     assert len(draw_all(report, tmp_path / "scaling")) == len(FIGURES)
+
+
+def test_an_engine_may_have_settings_for_a_bandwidth_which_are_learned_and_timed_apart():
+    thin, narrow = ["train.gradient_rank=8"], ["train.gradient_rank=2"]
+    engine = Engine(always=["train.seed=1"], links={0: thin, 100: thin, 10: narrow}, paths=[1, 2])
+    study = Study(engines={"ours": engine}, nodes=[1, 2, 4], bandwidths_mbit=[0, 100, 10])
+    assert study.paths("ours") == [(1, 0.0), (2, 0.0), (2, 10.0)]
+    assert engine.path(4, 100.0) == (2, 0.0)
+    assert engine.overrides(1, 10.0) == ["train.seed=1"]
+    assert engine.overrides(2, 10.0) == ["train.seed=1", *narrow]
+    cells = [{"engine": "ours", "nodes": 4, "bandwidth_mbit": mbit} for mbit in (0.0, 100.0, 10.0)]
+    assert of_one_training(study, cells) == [cells[:2], cells[2:]]
 
 
 def test_a_target_that_is_never_reached_has_no_seconds():
