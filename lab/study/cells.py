@@ -1,6 +1,7 @@
 """Seconds a step, by engine, regime, number of nodes and bandwidth: real trainings in the laboratory.
 
-A training is started once for each number of nodes, and watched while its links are changed from one bandwidth to the next.
+A laboratory is made for each number of nodes, and a training in it is watched while its links are changed from one bandwidth to
+the next.
 It starts with all of the machine's processors, which shortens the study by an hour; its start is reported apart.
 """
 
@@ -27,30 +28,34 @@ SETTLING_SECONDS = 5  # until packets that were queued under the rate before are
 
 def measure_cells(study: Study) -> Results:
     results = Results(study.measured / "cells.jsonl", KEYS)
-    for engine in study.engines:
-        for (regime, nodes), bandwidths in study.cells(engine).items():
-            about = {"engine": engine, "regime": regime, "nodes": nodes}
-            cells = [
-                {**about, "bandwidth_mbit": float(bandwidth), "repetition": number}
-                for bandwidth, number in product(bandwidths, range(study.repetitions))
-            ]
-            for same in of_one_training(study, [cell for cell in cells if not results.has(**cell)]):
-                measure(study, same, results)
+    for regime, nodes in product(study.regimes, study.nodes):
+        cells = [cell for engine in study.engines for cell in cells_of(study, engine, regime, nodes)]
+        if missing := [cell for cell in cells if not results.has(**cell)]:
+            measure(study, missing, results)
     return results
 
 
+def cells_of(study: Study, engine: str, regime: str, nodes: int) -> list[dict]:
+    bandwidths = study.cells(engine).get((regime, nodes), [])
+    about = {"engine": engine, "regime": regime, "nodes": nodes}
+    return [
+        {**about, "bandwidth_mbit": float(bandwidth), "repetition": number}
+        for bandwidth, number in product(bandwidths, range(study.repetitions))
+    ]
+
+
 def of_one_training(study: Study, cells: list[dict]) -> list[list[dict]]:
-    """Cells that differ in their bandwidth alone, parted where an engine has other settings for one bandwidth."""
+    """Cells parted where another training has to be started: those of one differ in their bandwidth alone."""
 
-    def overrides(cell: dict) -> list[str]:
-        return study.engines[cell["engine"]].overrides(cell["nodes"], cell["bandwidth_mbit"])
+    def settings(cell: dict) -> tuple[str, list[str]]:
+        return cell["engine"], study.engines[cell["engine"]].overrides(cell["nodes"], cell["bandwidth_mbit"])
 
-    return [list(same) for _, same in groupby(cells, overrides)]
+    return [list(same) for _, same in groupby(cells, settings)]
 
 
 def measure(study: Study, cells: list[dict], results: Results) -> None:
-    """One training in one laboratory, for cells that differ in their bandwidth alone."""
-    engine, regime, nodes, mbit = (cells[0][key] for key in ("engine", "regime", "nodes", "bandwidth_mbit"))
+    """The trainings of one laboratory, one after the other: of a regime and a number of nodes."""
+    regime, nodes = cells[0]["regime"], cells[0]["nodes"]
     cpus = study.regimes[regime].cpus(nodes)
     threads = math.ceil(cpus)  # one would leave a part of more than one processor unused
     own = [f"nodes={nodes}", f"cpus={cpus}", f"cores={threads}", "bandwidth_mbit=0"]
@@ -58,16 +63,19 @@ def measure(study: Study, cells: list[dict], results: Results) -> None:
     verify_seconds, settings.verify_seconds = settings.verify_seconds, 0  # not at the start, but at each bandwidth
     with Laboratory(settings) as laboratory:
         links = verified(laboratory, {cell["bandwidth_mbit"]: None for cell in cells}, verify_seconds)
-        with laboratory.uncapped():
-            training = start_endless(study, laboratory, engine, nodes, mbit, "--conf", f"spark.task.cpus={threads}")
-            training.pace(1.0)  # until the graphs are compiled
-        about = {"cpus": cpus, "start_seconds": round(training.marks[0].heard - training.marks[0].seconds, 1)}
-        for cell in cells:
-            laboratory.set_bandwidth([cell["bandwidth_mbit"]] * nodes)
-            results.add(
-                {**cell, **about, **watched(study, laboratory, training), "links": links[cell["bandwidth_mbit"]]}
-            )
-        training.end()
+        for same in of_one_training(study, cells):
+            laboratory.set_bandwidth([0.0] * nodes)
+            with laboratory.uncapped():
+                flags = ("--conf", f"spark.task.cpus={threads}")
+                engine, mbit = same[0]["engine"], same[0]["bandwidth_mbit"]
+                training = start_endless(study, laboratory, engine, nodes, mbit, *flags)
+                training.pace(1.0)  # until the graphs are compiled
+            about = {"cpus": cpus, "start_seconds": round(training.marks[0].heard - training.marks[0].seconds, 1)}
+            for cell in same:
+                laboratory.set_bandwidth([cell["bandwidth_mbit"]] * nodes)
+                pace = watched(study, laboratory, training)
+                results.add({**cell, **about, **pace, "links": links[cell["bandwidth_mbit"]]})
+            training.end()
 
 
 def start_endless(
@@ -80,12 +88,11 @@ def start_endless(
 
 
 def verified(laboratory: Laboratory, bandwidths: Iterable[float], seconds: int) -> dict[float, dict]:
-    """The rates that the links have at each bandwidth; they are left without limits."""
+    """The rates that the links have at each bandwidth."""
     found = {}
     for bandwidth in bandwidths:
         laboratory.set_bandwidth([bandwidth] * len(laboratory.nodes))
         found[bandwidth] = laboratory.verify(seconds)
-    laboratory.set_bandwidth([0.0] * len(laboratory.nodes))
     return found
 
 

@@ -27,6 +27,7 @@ def write_report(
             run |= compared(study, run, runs, fits[run["engine"]][0])
     report = {
         "target_bleu4": round(target, 4), "margin": study.margin, "seeds": study.seeds, "reference": study.reference,
+        "config": study.config, "always": study.always,
         "engines": {name: engine.__dict__ for name, engine in study.engines.items()},
         "regimes": {name: regime.__dict__ for name, regime in study.regimes.items()},
         "variation_nodes": study.variation_nodes, "variation_bandwidth_mbit": study.variation_bandwidth_mbit,

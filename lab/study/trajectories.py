@@ -31,15 +31,15 @@ def measure_trajectories(study: Study) -> Results:
 
 
 def train(study: Study, name: str, nodes: int, mbit: float, seed: int) -> dict:
-    """The scores of each epoch, and the steps that an epoch has. Raises RuntimeError where the training fails."""
+    """The overrides and the scores of each epoch. Raises RuntimeError where the training fails."""
     run = f"study-{name}-{nodes}-{mbit:g}-{seed}"
     threads = CORES if nodes == 1 else 1
     master = ("--master", f"local[{threads * nodes}]", "--conf", f"spark.task.cpus={threads}")
     own = [f"train.workers={nodes}", f"train.seed={seed}", f"run.id={run}", f"paths.runs={study.place / 'runs'}"]
-    overrides = [*study.always, *study.engines[name].overrides(nodes, mbit), *own]
+    overrides = [*study.always, *study.engines[name].overrides(nodes, mbit)]
     submit = [str(Path(sys.executable).parent / "spark-submit"), *master]
     done = subprocess.run(
-        [*submit, "jobs/train.py", "--config", study.config, *overrides], stdout=subprocess.PIPE, text=True
+        [*submit, "jobs/train.py", "--config", study.config, *overrides, *own], stdout=subprocess.PIPE, text=True
     )
     if done.returncode:
         raise RuntimeError(f"the training {run} ended with exit code {done.returncode}")

@@ -180,9 +180,9 @@ def test_the_moving_average_is_what_is_kept(plan, tmp_path):
     with alone.averaged():
         expected = alone.weights()
     kept = keras.saving.load_model(path_of(found) / "model.keras", safe_mode=True).trainable_variables
-    for weight, mean, last in zip(kept, expected, alone.weights(), strict=True):
+    for weight, mean in zip(kept, expected, strict=True):
         np.testing.assert_allclose(weight, mean, rtol=1e-5, atol=1e-8)
-        assert np.abs(mean - last).max() > 1e-5
+    assert max(np.abs(mean - last).max() for mean, last in zip(expected, alone.weights(), strict=True)) > 1e-4
 
 
 def batches(plan, rank: int, epoch: int):
