@@ -58,6 +58,7 @@ def measure(study: Study, cells: list[dict], results: Results) -> None:
     regime, nodes = cells[0]["regime"], cells[0]["nodes"]
     cpus = study.regimes[regime].cpus(nodes)
     threads = math.ceil(cpus)  # one would leave a part of more than one processor unused
+    flags = ("--conf", f"spark.task.cpus={threads}")
     own = [f"nodes={nodes}", f"cpus={cpus}", f"cores={threads}", "bandwidth_mbit=0"]
     settings = load(None, ["name=study", *study.laboratory, *own])
     verify_seconds, settings.verify_seconds = settings.verify_seconds, 0  # not at the start, but at each bandwidth
@@ -66,7 +67,6 @@ def measure(study: Study, cells: list[dict], results: Results) -> None:
         for same in of_one_training(study, cells):
             laboratory.set_bandwidth([0.0] * nodes)
             with laboratory.uncapped():
-                flags = ("--conf", f"spark.task.cpus={threads}")
                 engine, mbit = same[0]["engine"], same[0]["bandwidth_mbit"]
                 training = start_endless(study, laboratory, engine, nodes, mbit, *flags)
                 training.pace(1.0)  # until the graphs are compiled

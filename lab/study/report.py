@@ -13,6 +13,7 @@ from lab.study.crowd import compared_in_company
 from lab.study.settings import Study
 
 PREDICTED_NODES, PREDICTED_MBIT = (8, 16, 32, 64), (10, 100, 1_000, 10_000, 100_000)
+UNLIMITED = 100_000  # Mbit/s that a link without limits counts for, where the nearest bandwidth is looked for
 
 
 def write_report(
@@ -136,10 +137,10 @@ def predict(study: Study, engine: str, runs: list[dict], cost: Cost) -> list[dic
     """Seconds an epoch that the model expects where nothing was measured, with the processors of the first regime, and the
     settings of the nearest bandwidth that was measured on most nodes."""
     regime = next(iter(study.regimes))
-    own = [run for run in runs if run["engine"] == engine and run["regime"] == regime and run["bandwidth_mbit"]]
+    own = [run for run in runs if run["engine"] == engine and run["regime"] == regime]
     found = []
     for exchange, nodes, mbit in product(EXCHANGES, PREDICTED_NODES, PREDICTED_MBIT):
-        like = max(own, key=lambda run: (run["nodes"], -abs(math.log(run["bandwidth_mbit"] / mbit))))
+        like = max(own, key=lambda run: (run["nodes"], -abs(math.log((run["bandwidth_mbit"] or UNLIMITED) / mbit))))
         seconds = like["steps_per_epoch"] * cost.seconds(work_of(study, like), nodes, like["cpus"], mbit, exchange)
         about = {"engine": engine, "exchange": exchange, "nodes": nodes, "bandwidth_mbit": mbit}
         found.append({**about, "seconds_per_epoch": round(seconds, 2)})

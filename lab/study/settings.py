@@ -31,13 +31,13 @@ class Engine:
     variation: bool = False
 
     def overrides(self, nodes: int, mbit: float) -> list[str]:
-        return [*self.always, *self.nodes.get(nodes, []), *(self.links.get(int(mbit), []) if nodes > 1 else [])]
+        return [*self.always, *self.nodes.get(nodes, []), *(self.links.get(mbit, []) if nodes > 1 else [])]
 
     def path(self, nodes: int, mbit: float) -> tuple[int, float]:
         """The nodes and the bandwidth whose trajectory these follow: the largest of `paths` that is not larger, and the first
         of `links` with the same overrides; 0 where links make no difference."""
         followed = max(path for path in self.paths if path <= nodes)
-        same = [link for link, own in self.links.items() if own == self.links.get(int(mbit))] if followed > 1 else []
+        same = [link for link, own in self.links.items() if own == self.links.get(mbit)] if followed > 1 else []
         return followed, float(same[0]) if same else 0.0
 
 

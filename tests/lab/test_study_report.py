@@ -14,7 +14,7 @@ from lab.study.cost import EXCHANGES, Cost, Work, fit, ring, row
 from lab.study.faults import measure_faults
 from lab.study.figures import FIGURES, draw_all
 from lab.study.page import claims, write_page
-from lab.study.report import epochs_to, write_report
+from lab.study.report import epochs_to, predict, write_report
 from lab.study.results import Results
 from lab.study.settings import Engine, Faults, Regime, Study, read_study
 from udfs.errors import InputError
@@ -98,6 +98,9 @@ def test_the_report_finds_what_the_numbers_were_made_of(tmp_path):
     sentences = claims(report)
     assert [line["holds"] for line in sentences] == [True, *(line["holds"] for line in sentences[1:])]
     assert sentences[-1]["found"] == f"{runs['ours', 'equal', 4, 1000.0]['speedup']:.2f}"
+    without_limits = [run for run in report["runs"] if not run["bandwidth_mbit"]]  # a study may have no limited link
+    assert len(predict(study, "ours", without_limits, cost)) == 3 * 4 * 5
+
     write_page(report, tmp_path / "scaling.md")
     page = (tmp_path / "scaling.md").read_text()
     assert f"| {sentences[0]['claim']} | {sentences[0]['found']} | yes |" in page
