@@ -61,19 +61,23 @@ def _configure(node: Node, interface: str, settings: Settings) -> None:
 
 
 def _shape(namespace: str, interface: str, node: Node) -> None:
-    """Delay first, then rate: netem at the root, tbf below it, as tc-netem(8) has it. What was there is replaced."""
-    change = ("tc", "-n", namespace, "qdisc", "replace", "dev", interface)
+    """Delay first, then rate: netem at the root, tbf below it, as tc-netem(8) has it.
+
+    What was there goes first, with the packets that it holds: one that is larger than the burst of a lower rate would never
+    leave, nor would any behind it.
+    """
+    tc = ("tc", "-n", namespace, "qdisc")
+    if any(kind in run(*tc, "show", "dev", interface) for kind in ("tbf", "netem")):
+        run(*tc, "delete", "dev", interface, "root")
     parent = ["root"]
     if node.delay_ms:
-        run(*change, "root", "handle", "1:", "netem", "delay", f"{node.delay_ms}ms", "limit", "10000")
+        run(*tc, "add", "dev", interface, "root", "handle", "1:", "netem", "delay", f"{node.delay_ms}ms", "limit", "10000")
         parent = ["parent", "1:1"]
     if node.bandwidth_mbit:
         # Two milliseconds at full rate, for kernels with slow clocks, but never less than a few packets.
         burst = max(16_000, round(node.bandwidth_mbit * 1e6 / 8 * 0.002))
         rate = ("rate", f"{round(node.bandwidth_mbit * 1e6)}bit", "burst", f"{burst}b")
-        run(*change, *parent, "tbf", *rate, "latency", f"{QUEUE_MILLISECONDS}ms")
-    elif "tbf" in run("tc", "-n", namespace, "qdisc", "show", "dev", interface):
-        run("tc", "-n", namespace, "qdisc", "delete", "dev", interface, *parent)
+        run(*tc, "add", "dev", interface, *parent, "tbf", *rate, "latency", f"{QUEUE_MILLISECONDS}ms")
 
 
 def shape_link(node: Node, switch: Node) -> None:

@@ -119,6 +119,25 @@ def shares(link: dict) -> list[float]:
     return [link[f"measured_{way}_mbit"] / link["nominal_mbit"] for way in ("up", "down")]
 
 
+def test_a_full_link_may_get_a_lower_rate(tmp_path):
+    """What waits for the higher rate comes in packets larger than the lower one's burst."""
+    with Laboratory(settings_for(tmp_path, "bandwidth_mbit=1000")) as laboratory:
+        sender, _ = laboratory.nodes
+        laboratory.start(laboratory.hosts[0], "iperf3", "--server")
+        upload = ("iperf3", "--client", laboratory.head.address, "--parallel", "8", "--time", "60")
+        time.sleep(1)
+        laboratory.start(sender, *upload)
+        wait_for(lambda: sent(laboratory) > 10**7, "an upload")
+        for mbit in (1000, 10) * 5:
+            laboratory.set_bandwidth([mbit, mbit])
+            before = sent(laboratory)
+            wait_for(lambda: sent(laboratory) > before + 200_000, f"packets at {mbit} Mbit/s", 20)
+
+
+def sent(laboratory: Laboratory) -> int:
+    return laboratory.traffic()["node1"][0]
+
+
 def test_a_cut_link_carries_nothing_and_heals(tmp_path):
     with Laboratory(settings_for(tmp_path)) as laboratory:
         sender, receiver = laboratory.nodes
