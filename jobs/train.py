@@ -59,6 +59,8 @@ def main(job: Job) -> Outcome:
     require_cluster(job.spark, job.settings.train)
     plan = make_plan(job, run)
     require_lanes(job, plan, photos)
+    if advice := uneven_shards(len(plan.train.lanes), job.settings.train.workers):
+        job.say(advice)
     try:
         lease = Lease(run.folder, job.settings.train.lease_timeout, job.settings.train.take_over)
     except OSError as error:
@@ -140,6 +142,17 @@ def require_lanes(job: Job, plan: Plan, photos: int) -> None:
             f"train.workers: found {workers}, but the table examples has {photos} training photos in "
             f"{job.settings.examples.shards} shards; lower train.workers or raise examples.shards"
         )
+
+
+def uneven_shards(shards: int, workers: int) -> str | None:
+    """What it costs that some workers read one shard more than others; None where all read as many."""
+    if not shards % workers:
+        return None
+    most = -(-shards // workers)
+    return (
+        f"examples.shards: {shards} shards for {workers} workers give some of them {most}, so a step takes "
+        f"{most * workers / shards - 1:.0%} longer than with {most * workers} shards, which they could share evenly"
+    )
 
 
 def require_same(found: dict, wanted: dict, run_id: str) -> None:

@@ -71,7 +71,8 @@ def _shape(namespace: str, interface: str, node: Node) -> None:
         run(*tc, "delete", "dev", interface, "root")
     parent = ["root"]
     if node.delay_ms:
-        run(*tc, "add", "dev", interface, "root", "handle", "1:", "netem", "delay", f"{node.delay_ms}ms", "limit", "10000")
+        delay = ("delay", f"{node.delay_ms}ms", "limit", "10000")
+        run(*tc, "add", "dev", interface, "root", "handle", "1:", "netem", *delay)
         parent = ["parent", "1:1"]
     if node.bandwidth_mbit:
         # Two milliseconds at full rate, for kernels with slow clocks, but never less than a few packets.

@@ -54,7 +54,11 @@ def _against_nodes(figure: str, label: str, regime: str, log: bool = False, idea
             if ideal:
                 nodes = sorted({run["nodes"] for run in report["runs"]})
                 axes.plot(nodes, nodes, ":", color="grey", label="ideal")
-            axes.set(title=rate(mbit), xlabel="nodes", ylabel=label, yscale="log" if log else "linear")
+            axes.set(title=rate(mbit), xlabel="nodes", ylabel=label)
+            if log:
+                _logarithmic(axes, "y")
+            else:
+                axes.set_ylim(bottom=0)
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.legend(fontsize=8)
 
@@ -73,6 +77,7 @@ def _bleu(report: dict, plots) -> None:
             )
         axes.axhline(report["target_bleu4"], color="grey", linestyle=":", label="target")
         axes.set(title=engine, xlabel="epoch", ylabel="validation BLEU-4")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize=8)
 
 
@@ -120,10 +125,21 @@ def _predictions(report: dict, plots) -> None:
             title=f"{engine}: predicted, not measured",
             xlabel="nodes",
             ylabel="seconds an epoch",
-            xscale="log",
-            yscale="log",
         )
+        _logarithmic(axes, "y")
+        _logarithmic(axes, "x", 2)
         axes.legend(fontsize=8)
+
+
+def _logarithmic(axes, name: str, base: int = 10) -> None:
+    """Makes axis x or y logarithmic, with plain numbers."""
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+    getattr(axes, f"set_{name}scale")("log", base=base)
+    axis = getattr(axes, f"{name}axis")
+    axis.set_major_locator(LogLocator(base, subs=(1, 2, 3, 5) if base == 10 else (1,)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
 
 
 FIGURES: dict[str, Callable] = {

@@ -17,7 +17,9 @@ def write_page(report: dict, path: Path) -> None:
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=False
     )
     page = environment.get_template("page.md.j2")
-    path.write_text(page.render(report=report, claims=claims(report), variations=variations(report), rate=rate))
+    found = {"claims": claims(report), "variations": variations(report), "least_links": least_links(report)}
+    all_hold = all(claim["holds"] for claim in found["claims"])
+    path.write_text(page.render(report=report, rate=rate, all_hold=all_hold, **found))
 
 
 def claims(report: dict) -> list[dict]:
@@ -37,7 +39,7 @@ def claims(report: dict) -> list[dict]:
     for mbit, least in WANTED.items():
         if (run := runs.get(("ours", most, mbit))) is not None:
             speedup = run["speedup"] or 0.0
-            claim = f"*ours* is faster on {most} nodes than on 1 by {least} at {rate(mbit)}"
+            claim = f"*ours* is faster on {most} nodes than on 1 by {least} times at {rate(mbit)}"
             found.append({"claim": claim, "found": f"{speedup:.2f}", "holds": speedup >= least})
     return found
 
@@ -51,3 +53,12 @@ def variations(report: dict) -> list[dict]:
         if run["regime"] == regime and run["nodes"] in nodes
         and (run["nodes"] == 1 or run["bandwidth_mbit"] == mbit)
     ]  # fmt: skip
+
+
+def least_links(report: dict) -> list[dict]:
+    """A row for each engine, setting and exchange, with the narrowest link that pays by number of nodes."""
+    rows: dict[tuple, dict] = {}
+    for line in report["least_links"]:
+        about = {key: line[key] for key in ("engine", "settings_for_mbit", "exchange")}
+        rows.setdefault(tuple(about.values()), {**about, "nodes": {}})["nodes"][line["nodes"]] = line["least_mbit"]
+    return list(rows.values())

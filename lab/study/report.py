@@ -1,19 +1,16 @@
-"""Joins what the study measured: seconds to the target, speed-ups, the cost model and what it predicts; docs/scaling.json."""
+"""Joins what the study measured: seconds to the target, speed-ups, where a step's time goes, predictions; docs/scaling.json."""
 
 from __future__ import annotations
 
 import json
-import math
-from itertools import product
 from pathlib import Path
 from statistics import mean, median
 
-from lab.study.cost import EXCHANGES, Cost, Work, fit, row
+from lab.study.cost import Cost
 from lab.study.crowd import compared_in_company
+from lab.study.model import about_fit, fit_engine, least_links, predict, work_of
+from lab.study.parts import parts_of_a_step
 from lab.study.settings import Study
-
-PREDICTED_NODES, PREDICTED_MBIT = (8, 16, 32, 64), (10, 100, 1_000, 10_000, 100_000)
-UNLIMITED = 100_000  # Mbit/s that a link without limits counts for, where the nearest bandwidth is looked for
 
 
 def write_report(
@@ -32,9 +29,11 @@ def write_report(
         "engines": {name: engine.__dict__ for name, engine in study.engines.items()},
         "regimes": {name: regime.__dict__ for name, regime in study.regimes.items()},
         "variation_nodes": study.variation_nodes, "variation_bandwidth_mbit": study.variation_bandwidth_mbit,
-        "runs": runs, "trajectories": trajectories, "crowd": compared_in_company(study, runs, crowd),
+        "runs": runs, "trajectories": trajectories, "crowd": (company := compared_in_company(study, runs, crowd)),
+        "parts_of_a_step": parts_of_a_step(study, runs, company["steps"]),
         "cost_model": {name: about_fit(*found) for name, found in fits.items()},
         "predictions": [line for name in study.main_engines for line in predict(study, name, runs, fits[name][0])],
+        "least_links": [line for name in study.main_engines for line in least_links(study, name, runs, fits[name][0])],
         "faults": faults,
     }  # fmt: skip
     text = json.dumps(report, indent=1) + "\n"
@@ -96,30 +95,6 @@ def epochs_to(bleu: list[float], target: float) -> int | None:
     return next((number for number, value in enumerate(bleu, 1) if value >= target), None)
 
 
-def work_of(study: Study, run: dict) -> Work:
-    """What a step of a run computes and sends, from its overrides."""
-    own = study.engines[run["engine"]].overrides(run["nodes"], run["bandwidth_mbit"])
-    given = dict(text.split("=", 1) for text in [*study.always, *own])
-    steps = int(given.get("train.average_every", 0)) or int(given.get("train.sync_every", 1))
-    size = run["bytes_per_epoch"] / max(run["steps_per_epoch"], 1) * steps
-    nodes = run["nodes"]
-    return Work(float(given["train.batch_size"]), size * nodes / (2 * (nodes - 1)) if nodes > 1 else 0.0, steps)
-
-
-def fit_engine(study: Study, runs: list[dict], engine: str) -> tuple[Cost, list[float]]:
-    own = [run for run in runs if run["engine"] == engine]
-    rows = [row(work_of(study, run), run["nodes"], run["cpus"], run["bandwidth_mbit"]) for run in own]
-    return fit(rows, [run["seconds_per_step"] for run in own])
-
-
-def about_fit(cost: Cost, errors: list[float]) -> dict:
-    return {
-        **cost.__dict__,
-        "median_absolute_error": round(median(map(abs, errors)), 4),
-        "largest_absolute_error": round(max(map(abs, errors)), 4),
-    }
-
-
 def compared(study: Study, run: dict, runs: list[dict], cost: Cost) -> dict:
     """Speed-up over the faster one-node engine of the same regime, and the share of a step that is communication."""
     alone = [other["seconds_to_bleu"] for other in runs if other["nodes"] == 1 and other["regime"] == run["regime"]]
@@ -131,17 +106,3 @@ def compared(study: Study, run: dict, runs: list[dict], cost: Cost) -> dict:
         "efficiency": speedup and round(speedup / run["nodes"], 3),
         "communication_share": round(max(0.0, share), 3) if run["nodes"] > 1 else 0.0,
     }
-
-
-def predict(study: Study, engine: str, runs: list[dict], cost: Cost) -> list[dict]:
-    """Seconds an epoch that the model expects where nothing was measured, with the processors of the first regime, and the
-    settings of the nearest bandwidth that was measured on most nodes."""
-    regime = next(iter(study.regimes))
-    own = [run for run in runs if run["engine"] == engine and run["regime"] == regime]
-    found = []
-    for exchange, nodes, mbit in product(EXCHANGES, PREDICTED_NODES, PREDICTED_MBIT):
-        like = max(own, key=lambda run: (run["nodes"], -abs(math.log((run["bandwidth_mbit"] or UNLIMITED) / mbit))))
-        seconds = like["steps_per_epoch"] * cost.seconds(work_of(study, like), nodes, like["cpus"], mbit, exchange)
-        about = {"engine": engine, "exchange": exchange, "nodes": nodes, "bandwidth_mbit": mbit}
-        found.append({**about, "seconds_per_epoch": round(seconds, 2)})
-    return found

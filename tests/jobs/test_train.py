@@ -23,7 +23,7 @@ import conf
 from jobs.driver.gang import GangFailed, run_gang
 from jobs.driver.lease import Lease
 from jobs.driver.preflight import require_members
-from jobs.train import find_run, make_plan, require_possible
+from jobs.train import find_run, make_plan, require_possible, uneven_shards
 from udfs import checkpoint
 from udfs.errors import InputError
 
@@ -296,3 +296,9 @@ def test_what_workers_that_train_alone_cannot_share_is_refused(other):
 def test_tied_embeddings_have_no_bias_to_begin_with():
     with pytest.raises(InputError, match=r"train.initial_bias: .*set it to zeros"):
         require_possible(conf.load(None, ["train.initial_bias=frequencies", "model.tie_embeddings=true"]))
+
+
+def test_shards_that_workers_cannot_share_evenly_are_told():
+    assert uneven_shards(16, 4) is None
+    assert "16 shards for 3 workers give some of them 6" in uneven_shards(16, 3)
+    assert "12% longer than with 18 shards" in uneven_shards(16, 3)

@@ -130,8 +130,8 @@ def test_a_full_link_may_get_a_lower_rate(tmp_path):
         wait_for(lambda: sent(laboratory) > 10**7, "an upload")
         for mbit in (1000, 10) * 5:
             laboratory.set_bandwidth([mbit, mbit])
-            before = sent(laboratory)
-            wait_for(lambda: sent(laboratory) > before + 200_000, f"packets at {mbit} Mbit/s", 20)
+            enough = sent(laboratory) + 200_000
+            wait_for(lambda enough=enough: sent(laboratory) > enough, f"packets at {mbit} Mbit/s", 20)
 
 
 def sent(laboratory: Laboratory) -> int:

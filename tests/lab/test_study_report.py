@@ -13,8 +13,9 @@ from lab.study.cells import of_one_training
 from lab.study.cost import EXCHANGES, Cost, Work, fit, ring, row
 from lab.study.faults import measure_faults
 from lab.study.figures import FIGURES, draw_all
+from lab.study.model import least_links, predict
 from lab.study.page import claims, write_page
-from lab.study.report import epochs_to, predict, write_report
+from lab.study.report import epochs_to, write_report
 from lab.study.results import Results
 from lab.study.settings import Engine, Faults, Regime, Study, read_study
 from udfs.errors import InputError
@@ -92,6 +93,15 @@ def test_the_report_finds_what_the_numbers_were_made_of(tmp_path):
     in_company = {(line["engine"], line["bandwidth_mbit"]): line for line in report["crowd"]["speedups"]}
     assert in_company["ours", 10.0]["alone"] == ours["speedup"]
     assert in_company["ours", 10.0]["in_company"] == pytest.approx(ours["speedup"] * 1.1 * 1.01, rel=1e-3)
+    (parts,) = [
+        line for line in report["parts_of_a_step"] if (line["engine"], line["bandwidth_mbit"]) == ("thesis", 10.0)
+    ]
+    assert parts["share"] == pytest.approx(0.185 / 4, abs=1e-4)
+    assert parts["shared_machine"] == pytest.approx(0.185 / 4 * (1.2 * 1.01 - 1), abs=1e-4)
+    names = ("share", "shared_machine", "unused", "besides")
+    assert sum(parts[name] for name in names) == pytest.approx(parts["seconds_per_step"], abs=2e-4)
+    for engine in study.main_engines:
+        check_least_links(least_links(study, engine, report["runs"], cost), cost)
     for found in report["cost_model"].values():
         assert found["largest_absolute_error"] < 1e-3
 
@@ -113,6 +123,17 @@ def test_the_report_finds_what_the_numbers_were_made_of(tmp_path):
     line = "| a node lost | 4 | 3 | 9.5 | no | worker 1 / ended; gave up |"
     assert line in (tmp_path / "scaling.md").read_text()
     assert len(draw_all(report, tmp_path / "scaling")) == len(FIGURES)
+
+
+def check_least_links(lines: list[dict], cost: Cost) -> None:
+    """At the link that is named, so many nodes are as fast as one."""
+    work = {"thesis": Work(32, MODEL_BYTES), "ours": Work(32, MODEL_BYTES, 100)}
+    assert len(lines) == 3 * 6
+    for line in lines:
+        own, least = work[line["engine"]], line["least_mbit"]
+        together = cost.seconds(own, line["nodes"], 0.4, least or 0, line["exchange"])
+        alone = cost.seconds(own, 1, 0.4, 0)
+        assert together >= alone if least is None else together == pytest.approx(alone, rel=0.02), line
 
 
 def test_an_engine_may_have_settings_for_a_bandwidth_which_are_learned_and_timed_apart():
