@@ -23,18 +23,19 @@ def write_report(
     for run in runs:
         if run["engine"] in fits:
             run |= compared(study, run, runs, fits[run["engine"]][0])
+    company = compared_in_company(study, runs, crowd)
     report = {
         "target_bleu4": round(target, 4), "margin": study.margin, "seeds": study.seeds, "reference": study.reference,
         "config": study.config, "always": study.always,
         "engines": {name: engine.__dict__ for name, engine in study.engines.items()},
         "regimes": {name: regime.__dict__ for name, regime in study.regimes.items()},
         "variation_nodes": study.variation_nodes, "variation_bandwidth_mbit": study.variation_bandwidth_mbit,
-        "runs": runs, "trajectories": trajectories, "crowd": (company := compared_in_company(study, runs, crowd)),
+        "seconds": study.seconds, "runs": runs, "trajectories": trajectories, "crowd": company,
         "parts_of_a_step": parts_of_a_step(study, runs, company["steps"]),
         "cost_model": {name: about_fit(*found) for name, found in fits.items()},
         "predictions": [line for name in study.main_engines for line in predict(study, name, runs, fits[name][0])],
         "least_links": [line for name in study.main_engines for line in least_links(study, name, runs, fits[name][0])],
-        "faults": faults,
+        "fault_training": study.faults.__dict__, "faults": faults,
     }  # fmt: skip
     text = json.dumps(report, indent=1) + "\n"
     (Path(study.docs) / "scaling.json").write_text(text)
@@ -77,7 +78,7 @@ def join(study: Study, cell: list[dict], trajectories: list[dict], target: float
     rates = [link for line in cell for name, link in line["links"].items() if name != "head"]
     return {
         "engine": first["engine"], "regime": first["regime"], "nodes": nodes, "bandwidth_mbit": first["bandwidth_mbit"],
-        "cpus": first["cpus"], "steps_per_epoch": first["steps_an_epoch"],
+        "cpus": first["cpus"], "steps_per_epoch": first["steps_an_epoch"], "repetitions": len(cell),
         "seconds_per_step": round(median(paces), 4), "seconds_per_step_spread": [min(paces), max(paces)],
         "seconds_per_epoch": round(an_epoch, 1), "bytes_per_epoch": round(sent),
         "epochs_to_bleu": epochs, "epochs_to_bleu_by_seed": [epochs_to(seed, target) for seed in seeds],
