@@ -40,8 +40,12 @@ def claims(report: dict) -> list[dict]:
         if (run := runs.get(("ours", most, mbit))) is not None:
             speedup = run["speedup"] or 0.0
             claim = f"*ours* is faster on {most} nodes than on 1 by {least} times at {rate(mbit)}"
-            found.append({"claim": claim, "found": f"{speedup:.2f}", "holds": speedup >= least})
+            found.append({"claim": claim, "found": f"{speedup:.2f}{spread_of(run)}", "holds": speedup >= least})
     return found
+
+
+def spread_of(run: dict) -> str:
+    return " ({:.2f}-{:.2f})".format(*run["speedup_spread"]) if run["speedup_spread"] else ""
 
 
 def variations(report: dict) -> list[dict]:

@@ -98,12 +98,25 @@ def epochs_to(bleu: list[float], target: float) -> int | None:
 
 def compared(study: Study, run: dict, runs: list[dict], cost: Cost) -> dict:
     """Speed-up over the faster one-node engine of the same regime, and the share of a step that is communication."""
-    alone = [other["seconds_to_bleu"] for other in runs if other["nodes"] == 1 and other["regime"] == run["regime"]]
-    alone = min((seconds for seconds in alone if seconds), default=None)
-    speedup = alone / run["seconds_to_bleu"] if alone and run["seconds_to_bleu"] else None
+    alone = [
+        other for other in runs
+        if other["nodes"] == 1 and other["regime"] == run["regime"] and other.get("seconds_to_bleu")
+    ]  # fmt: skip
+    speedup = spread = None
+    if alone and run["seconds_to_bleu"]:
+        best = min(alone, key=lambda other: other["seconds_to_bleu"])
+        speedup = best["seconds_to_bleu"] / run["seconds_to_bleu"]
+        (least, most), (quickest, slowest) = paces(best), paces(run)
+        spread = [round(speedup * least / slowest, 2), round(speedup * most / quickest, 2)]
     share = 1 - cost.compute(work_of(study, run), run["nodes"], run["cpus"]) / run["seconds_per_step"]
     return {
         "speedup": speedup and round(speedup, 3),
+        "speedup_spread": spread,  # of the slowest repetition against one node's quickest, and the other way round
         "efficiency": speedup and round(speedup / run["nodes"], 3),
         "communication_share": round(max(0.0, share), 3) if run["nodes"] > 1 else 0.0,
     }
+
+
+def paces(run: dict) -> list[float]:
+    """The quickest and the slowest repetition's seconds a step, of the median's."""
+    return [seconds / run["seconds_per_step"] for seconds in run["seconds_per_step_spread"]]
