@@ -21,7 +21,7 @@ def measure(laboratory: Laboratory, host: Node, seconds: int) -> dict[str, float
     """
     found = {}
     for way, flags in {"measured_up_mbit": (), "measured_down_mbit": ("--reverse",)}.items():
-        with _server(laboratory):
+        with server(laboratory):
             client = ("iperf3", "--client", laboratory.switch.address, "--time", str(seconds), "--json", *flags)
             report = json.loads(laboratory.run(host, *client))
         found[way] = round(report["end"]["sum_received"]["bits_per_second"] / 1e6, 2)
@@ -29,14 +29,14 @@ def measure(laboratory: Laboratory, host: Node, seconds: int) -> dict[str, float
 
 
 @contextmanager
-def _server(laboratory: Laboratory) -> Iterator[None]:
+def server(laboratory: Laboratory) -> Iterator[None]:
     """iperf3's server at the bridge, for one client."""
     command = laboratory.command(laboratory.switch, "iperf3", "--server", "--one-off", "--forceflush")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            for line in server.stdout:
+            for line in process.stdout:
                 if "listening" in line:
                     break
             yield
         finally:
-            server.kill()
+            process.kill()

@@ -100,13 +100,13 @@ def compared(study: Study, run: dict, runs: list[dict], cost: Cost) -> dict:
     """Speed-up over the faster one-node engine of the same regime, and the share of a step that is communication."""
     alone = [
         other for other in runs
-        if other["nodes"] == 1 and other["regime"] == run["regime"] and other.get("seconds_to_bleu")
+        if other["nodes"] == 1 and other["regime"] == run["regime"] and other["seconds_to_bleu"]
     ]  # fmt: skip
     speedup = spread = None
     if alone and run["seconds_to_bleu"]:
         best = min(alone, key=lambda other: other["seconds_to_bleu"])
         speedup = best["seconds_to_bleu"] / run["seconds_to_bleu"]
-        (least, most), (quickest, slowest) = paces(best), paces(run)
+        (least, most), (quickest, slowest) = relative_paces(best), relative_paces(run)
         spread = [round(speedup * least / slowest, 2), round(speedup * most / quickest, 2)]
     share = 1 - cost.compute(work_of(study, run), run["nodes"], run["cpus"]) / run["seconds_per_step"]
     return {
@@ -117,6 +117,6 @@ def compared(study: Study, run: dict, runs: list[dict], cost: Cost) -> dict:
     }
 
 
-def paces(run: dict) -> list[float]:
+def relative_paces(run: dict) -> list[float]:
     """The quickest and the slowest repetition's seconds a step, of the median's."""
     return [seconds / run["seconds_per_step"] for seconds in run["seconds_per_step_spread"]]

@@ -121,11 +121,9 @@ def shares(link: dict) -> list[float]:
 
 def test_a_full_link_may_get_a_lower_rate(tmp_path):
     """What waits for the higher rate comes in packets larger than the lower one's burst."""
-    with Laboratory(settings_for(tmp_path, "bandwidth_mbit=1000")) as laboratory:
+    with Laboratory(settings_for(tmp_path, "bandwidth_mbit=1000")) as laboratory, rates.server(laboratory):
         sender, _ = laboratory.nodes
-        laboratory.start(laboratory.hosts[0], "iperf3", "--server")
-        upload = ("iperf3", "--client", laboratory.head.address, "--parallel", "8", "--time", "60")
-        time.sleep(1)
+        upload = ("iperf3", "--client", laboratory.switch.address, "--parallel", "8", "--time", "60")
         laboratory.start(sender, *upload)
         wait_for(lambda: sent(laboratory) > 10**7, "an upload")
         for mbit in (1000, 10) * 5:

@@ -15,7 +15,7 @@ from lab.study.faults import measure_faults
 from lab.study.figures import FIGURES, draw_all
 from lab.study.model import least_links, predict
 from lab.study.page import claims, write_page
-from lab.study.report import epochs_to, join, paces, write_report
+from lab.study.report import epochs_to, join, relative_paces, write_report
 from lab.study.results import Results
 from lab.study.settings import Engine, Faults, Regime, Study, read_study
 from udfs.errors import InputError
@@ -110,7 +110,7 @@ def test_the_report_finds_what_the_numbers_were_made_of(tmp_path):
     speedup = runs["ours", "equal", 4, 1000.0]["speedup"]
     assert sentences[-1]["found"] == f"{speedup:.2f} ({speedup:.2f}-{speedup:.2f})"  # one repetition
     three = [{**cell(study, "ours", "equal", 1, 0.0, cost), "seconds_a_step": pace} for pace in (0.1, 0.2, 0.3)]
-    assert paces(join(study, three, trajectories, 0.15)) == [pytest.approx(0.5), pytest.approx(1.5)]
+    assert relative_paces(join(study, three, trajectories, 0.15)) == [pytest.approx(0.5), pytest.approx(1.5)]
     without_limits = [run for run in report["runs"] if not run["bandwidth_mbit"]]  # a study may have no limited link
     assert len(predict(study, "ours", without_limits, cost)) == 3 * 4 * 5
 
