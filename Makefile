@@ -21,12 +21,12 @@ help:
 
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: requirements.lock pyproject.toml jobs/driver/spark_home.py
-	@sh jobs/driver/check_machine.sh $(PYTHON)
+$(VENV)/.ready: requirements.lock pyproject.toml jobs/driver/spark/spark_home.py
+	@sh jobs/driver/spark/check_machine.sh $(PYTHON)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	$(BIN)/python -m jobs.driver.spark_home
+	$(BIN)/python -m jobs.driver.spark.spark_home
 	@touch $@
 
 # Standard output carries the jobs' JSON lines only; the last one is the evaluation's.
@@ -39,7 +39,7 @@ demo:
 airflow: $(AIRFLOW_VENV)/.ready
 
 $(AIRFLOW_VENV)/.ready: airflow_dags/requirements.lock
-	@sh jobs/driver/check_machine.sh $(PYTHON)
+	@sh jobs/driver/spark/check_machine.sh $(PYTHON)
 	$(PYTHON) -m venv $(AIRFLOW_VENV)
 	$(AIRFLOW_VENV)/bin/python -m pip install --quiet --require-hashes --requirement airflow_dags/requirements.lock
 	@touch $@

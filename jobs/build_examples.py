@@ -11,11 +11,11 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from conf import Settings
-from jobs.driver.extractors import fingerprint_of
+from jobs.driver.corpus.extractors import fingerprint_of
 from jobs.driver.job import Job, Outcome, run_job
-from jobs.driver.lines import pinned
-from jobs.driver.quarantine import quarantine
-from jobs.driver.source import table_versions, training_fingerprint
+from jobs.driver.runs.snapshot import pinned
+from jobs.driver.runs.training_source import table_versions, training_fingerprint
+from jobs.driver.tables.quarantine import quarantine
 from udfs.errors import InputError
 
 ONE_ROW_GROUP = 2**28  # bytes; a file's rows are bounded by examples.rows_per_file long before

@@ -17,18 +17,18 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.driver.caption_output import SCHEMA, caption_output
-from jobs.driver.champion import promoted_run, require_trained
-from jobs.driver.extractors import ship_weights
+from jobs.driver.corpus.extractors import ship_weights
 from jobs.driver.job import Job, Outcome, run_job
-from jobs.driver.runs import fingerprint
-from jobs.driver.session import require_delta
-from jobs.driver.storage import Storage, absolute
+from jobs.driver.runs.champion import promoted_run, require_trained
+from jobs.driver.runs.registry import fingerprint
+from jobs.driver.spark.hadoop_files import Storage, absolute
+from jobs.driver.spark.session import require_delta
+from jobs.driver.tables.caption_output import SCHEMA, caption_output
 from jobs.evaluate import generate, search_of
 from jobs.extract_features import compute, even_tasks, list_photos, refusals
 from udfs.captioning import find_extractor
 from udfs.errors import InputError
-from udfs.extractor import Extractor
+from udfs.vision.extractor import Extractor
 
 COLUMNS = [part.split()[0] for part in SCHEMA.split(", ")]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 
-from jobs.driver.champion import champions
 from jobs.driver.job import Job, Outcome, run_job
-from jobs.driver.old_files import delete_tree, newest, walk
-from jobs.driver.runs import read_json, runs_root
+from jobs.driver.runs.champion import champions
+from jobs.driver.runs.old_files import delete_tree, newest, walk
+from jobs.driver.runs.registry import read_json, runs_root
 from udfs import files
 
 TABLES = (

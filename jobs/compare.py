@@ -7,10 +7,10 @@ Both runs need captions of the split in the table `predictions` (jobs/evaluate.p
 
 from __future__ import annotations
 
-from jobs.driver.champion import named_run, require_trained
-from jobs.driver.comparison import FIGURES, Comparison, compare_runs, describe
 from jobs.driver.job import Job, Outcome, run_job
-from jobs.driver.runs import read_json, run_folder
+from jobs.driver.runs.champion import named_run, require_trained
+from jobs.driver.runs.registry import read_json, run_folder
+from jobs.driver.scoring.comparison import FIGURES, Comparison, compare_runs, describe
 from udfs.errors import InputError
 
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from conf.schema import Sample
 from jobs.driver.job import Job, Outcome, run_job
 from udfs.errors import InputError
-from udfs.scenes import CAPTIONS, SPLITS, VERSION, compose, describe, paint, split_of
+from udfs.vision.scenes import CAPTIONS, SPLITS, VERSION, compose, describe, paint, split_of
 
 MARKER, TOKENS, PHOTOS = "sample.json", "sample.token.txt", "images"
 SPLIT_LISTS = {split: f"sample.{split}Images.txt" for split in SPLITS}

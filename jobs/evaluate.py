@@ -13,16 +13,16 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf import Settings
-from jobs.driver.baselines import normalised, with_counts
-from jobs.driver.champion import named_run, require_trained
 from jobs.driver.job import Job, Outcome, run_job
-from jobs.driver.lines import pinned
 from jobs.driver.page import page_uri, write_page
-from jobs.driver.quarantine import quarantine
-from jobs.driver.runs import read_json, write_json
-from jobs.driver.scores import score_captions
+from jobs.driver.runs.champion import named_run, require_trained
+from jobs.driver.runs.registry import read_json, write_json
+from jobs.driver.runs.snapshot import pinned
+from jobs.driver.scoring.baselines import normalised, with_counts
+from jobs.driver.scoring.scores import score_captions
+from jobs.driver.tables.quarantine import quarantine
 from udfs import files
-from udfs.decoding import Search, caption_photos
+from udfs.captioner.beam_search import Search, caption_photos
 from udfs.errors import InputError
 
 

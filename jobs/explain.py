@@ -22,21 +22,21 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.driver.champion import promoted_run, require_trained
-from jobs.driver.extractors import ship_weights
+from jobs.driver.corpus.extractors import ship_weights
+from jobs.driver.corpus.named_photos import named_photos
 from jobs.driver.job import Job, Outcome, run_job
-from jobs.driver.named_photos import named_photos
 from jobs.driver.page import write_page
-from jobs.driver.quarantine import quarantine
-from jobs.driver.runs import read_json, write_json
-from jobs.driver.storage import absolute
+from jobs.driver.runs.champion import promoted_run, require_trained
+from jobs.driver.runs.registry import read_json, write_json
+from jobs.driver.spark.hadoop_files import absolute
+from jobs.driver.tables.quarantine import quarantine
 from jobs.evaluate import search_of
 from udfs import files
 from udfs.captioning import find_extractor
-from udfs.explain import FILTERS, RESULT_SCHEMA, Source, explain_photos
-from udfs.explanation import METHODS, Effort
-from udfs.photos import PhotoLimits
-from udfs.randomised import STAGES
+from udfs.explain.randomised import STAGES
+from udfs.explain.task import FILTERS, RESULT_SCHEMA, Source, explain_photos
+from udfs.explain.word_explanations import METHODS, Effort
+from udfs.vision.decode import PhotoLimits
 
 INDEX = "explanations.json"
 

@@ -14,13 +14,13 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.driver.corpus import empty_photo_files, find_photos, photo_files
-from jobs.driver.extractors import probe, resolve_extractor, ship_weights
+from jobs.driver.corpus.extractors import probe, resolve_extractor, ship_weights
+from jobs.driver.corpus.layouts import empty_photo_files, find_photos, photo_files
 from jobs.driver.job import Job, Outcome, run_job
-from jobs.driver.quarantine import quarantine
+from jobs.driver.tables.quarantine import quarantine
 from udfs.errors import InputError
-from udfs.extractor import RESULT_SCHEMA, Extractor, extract
-from udfs.photos import PhotoLimits
+from udfs.vision.decode import PhotoLimits
+from udfs.vision.extractor import RESULT_SCHEMA, Extractor, extract
 
 # Bytes that Spark adds to a file's size when it packs files into tasks: so many that only the number of photos counts.
 OPEN_COST = 2**36

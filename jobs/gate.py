@@ -14,11 +14,11 @@ import numpy as np
 
 from conf.schema import Gate
 from jobs.compare import report
-from jobs.driver.champion import Champion, champion, note_promotion, promote, require_trained, settle
-from jobs.driver.comparison import Comparison, compare_runs, compare_with_baselines, describe
 from jobs.driver.job import Job, Outcome, run_job
-from jobs.driver.lines import pinned
-from jobs.driver.runs import latest_run, read_json, record_decision, write_json
+from jobs.driver.runs.champion import Champion, champion, note_promotion, promote, require_trained, settle
+from jobs.driver.runs.registry import latest_run, read_json, record_decision, write_json
+from jobs.driver.runs.snapshot import pinned
+from jobs.driver.scoring.comparison import Comparison, compare_runs, compare_with_baselines, describe
 from jobs.evaluate import evaluate_run, search_of
 from udfs.errors import InputError
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from jobs.driver.champion import champion, note_promotion, promote, require_trained
 from jobs.driver.job import Job, Outcome, run_job
+from jobs.driver.runs.champion import champion, note_promotion, promote, require_trained
 from udfs.errors import InputError
 
 

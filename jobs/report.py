@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jobs import evaluate, explain, validate_externally
-from jobs.driver.champion import named_run
 from jobs.driver.job import Job, Outcome, run_jobs
+from jobs.driver.runs.champion import named_run
 
 
 def of_one_run(work: Callable[[Job], Outcome]) -> Callable[[Job], Outcome]:

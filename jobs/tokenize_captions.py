@@ -12,11 +12,11 @@ from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.driver.corpus import Corpus, find_corpus, photo_files, read_captions, read_splits, split_of_file
+from jobs.driver.corpus.layouts import Corpus, find_corpus, photo_files, read_captions, read_splits, split_of_file
 from jobs.driver.job import Job, Outcome, run_job
-from jobs.driver.quarantine import quarantine
+from jobs.driver.tables.quarantine import quarantine
+from udfs.captioner.text import RESERVED, UNKNOWN, caption_ids, vocabulary_fingerprint, words
 from udfs.errors import InputError
-from udfs.text import RESERVED, UNKNOWN, caption_ids, vocabulary_fingerprint, words
 
 TABLES = ("captions", "vocabulary", "tokens")
 

@@ -15,21 +15,22 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.schema import Settings
-from jobs.driver.extractors import record_of
-from jobs.driver.gang import run_gang
+from jobs.driver.corpus.extractors import record_of
+from jobs.driver.gang.launcher import run_gang
+from jobs.driver.gang.lease import Lease
+from jobs.driver.gang.mlflow_logger import open_tracking
+from jobs.driver.gang.preflight import require_cluster, require_members
+from jobs.driver.gang.progress import TrainingView
 from jobs.driver.job import Job, Outcome, run_job
-from jobs.driver.lease import Lease
-from jobs.driver.preflight import require_cluster, require_members
-from jobs.driver.runs import fingerprint, read_json, record_run, run_folder, write_json
-from jobs.driver.source import training_source
-from jobs.driver.tracking import open_tracking
-from jobs.driver.training_view import TrainingView
-from udfs import attempts, files
-from udfs.captioner import CaptionerShape
+from jobs.driver.runs.registry import fingerprint, read_json, record_run, run_folder, write_json
+from jobs.driver.runs.training_source import training_source
+from udfs import files
+from udfs.captioner.model import CaptionerShape
+from udfs.captioner.text import PADDING, START
+from udfs.engine import attempts
+from udfs.engine.plan import Plan
+from udfs.engine.reader import ExampleFile, Split
 from udfs.errors import InputError
-from udfs.plan import Plan
-from udfs.reader import ExampleFile, Split
-from udfs.text import PADDING, START
 
 
 @dataclass

@@ -19,22 +19,22 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs import evaluate, extract_features, tokenize_captions
-from jobs.driver.baselines import with_counts
-from jobs.driver.champion import named_run, require_trained
-from jobs.driver.corpus import NoCaptions, at_root, find_corpus, find_photos
-from jobs.driver.distances import Distances, measure_distances
-from jobs.driver.extractors import resolve_extractor, ship_weights
+from jobs.driver.corpus.extractors import resolve_extractor, ship_weights
+from jobs.driver.corpus.layouts import NoCaptions, at_root, find_corpus, find_photos
 from jobs.driver.job import Job, Outcome, run_job
-from jobs.driver.lines import pinned
-from jobs.driver.look_alikes import look_alikes, photo_hashes
 from jobs.driver.page import write_page
-from jobs.driver.photo_groups import group_scores
-from jobs.driver.population import Population, lengths, named_objects, nouns, profile, token_table
-from jobs.driver.runs import read_json, write_json
-from jobs.driver.verdict import farthest, gaps, verdict
-from jobs.driver.word_shift import missing_words, unseen_words, word_shift
+from jobs.driver.runs.champion import named_run, require_trained
+from jobs.driver.runs.registry import read_json, write_json
+from jobs.driver.runs.snapshot import pinned
+from jobs.driver.scoring.baselines import with_counts
+from jobs.driver.validity.conclusions import farthest, gaps, verdict
+from jobs.driver.validity.distances import Distances, measure_distances
+from jobs.driver.validity.near_duplicates import look_alikes, photo_hashes
+from jobs.driver.validity.photo_groups import group_scores
+from jobs.driver.validity.population import Population, lengths, named_objects, nouns, profile, token_table
+from jobs.driver.validity.word_shift import missing_words, unseen_words, word_shift
+from udfs.captioner.text import words
 from udfs.errors import InputError
-from udfs.text import words
 
 FARTHEST = 8  # photos that are shown
 KEPT = StorageLevel.MEMORY_AND_DISK

@@ -3,7 +3,7 @@
 Nothing outside this folder needs root, and nothing that runs inside the laboratory knows of it.
 """
 
-from lab.laboratory import Laboratory
-from lab.settings import Settings, load
+from lab.cluster.laboratory import Laboratory
+from lab.cluster.settings import Settings, load
 
 __all__ = ["Laboratory", "Settings", "load"]

@@ -11,9 +11,10 @@ import time
 import traceback
 from dataclasses import asdict
 
-from lab import cluster, network, state
-from lab.laboratory import Laboratory, is_broken, take_down
-from lab.settings import describe, load
+from lab.cluster import network, state
+from lab.cluster import spark as cluster
+from lab.cluster.laboratory import Laboratory, is_broken, take_down
+from lab.cluster.settings import describe, load
 from udfs.errors import InputError
 
 
@@ -78,7 +79,7 @@ def parse(words: list[str]) -> argparse.Namespace:
         "up", help="make a laboratory", epilog=f"keys, defaults and meanings:\n{describe()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    starting.add_argument("--config", metavar="FILE", help="YAML file of the laboratory, such as lab/lab.yaml")
+    starting.add_argument("--config", metavar="FILE", help="YAML file of the laboratory, such as lab/cluster/lab.yaml")
     starting.add_argument("overrides", nargs="*", metavar="key=value")
     starting.set_defaults(work=up)
     helps = {

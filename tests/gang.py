@@ -18,13 +18,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from udfs import attempts, checkpoint
-from udfs.member import free_port, start_process
-from udfs.plan import Member, Plan
+from udfs.engine import attempts, checkpoint
+from udfs.engine.plan import Member, Plan
+from udfs.engine.supervisor import free_port, start_process
 
 
 class Gang:
-    """Processes of `python -m udfs.worker` for one attempt at a plan; their events arrive in `events`, by rank."""
+    """Processes of `python -m udfs.engine.worker` for one attempt at a plan; their events arrive in `events`, by rank."""
 
     def __init__(self, plan: Plan, workers: int):
         folder = plan.run_folder
@@ -127,7 +127,7 @@ def worker_processes(ancestor: int) -> list[psutil.Process]:
     found = []
     for process in psutil.Process(ancestor).children(recursive=True):
         try:
-            if "udfs.worker" in process.cmdline():
+            if "udfs.engine.worker" in process.cmdline():
                 found.append(process)
         except psutil.Error:
             continue

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import cgroup, network
-from lab.machine import missing
-from lab.settings import Settings, load
-from lab.state import STATES
+from lab.cluster import cgroup, network
+from lab.cluster.machine import missing
+from lab.cluster.settings import Settings, load
+from lab.cluster.state import STATES
 
 NAME = f"test{os.getpid()}"  # tests of two checkouts may run at the same time
 

@@ -12,11 +12,11 @@ from dataclasses import replace
 from functools import lru_cache
 
 from udfs import files
-from udfs.decoding import Decoder, Search, load_captioner
+from udfs.captioner.beam_search import Decoder, Search, load_captioner
 from udfs.errors import InputError
-from udfs.extractor import Extractor, load_network
-from udfs.photos import PhotoLimits, decode_photo
-from udfs.weights import find_weights
+from udfs.vision.decode import PhotoLimits, decode_photo
+from udfs.vision.extractor import Extractor, load_network
+from udfs.vision.weights import find_weights
 
 BEAM, LIMITS = Search(beam_width=3), PhotoLimits()
 MODEL, VOCABULARY, RUN = "model.keras", "vocabulary.json", "run.json"
@@ -33,7 +33,7 @@ def caption_photo(
         weights: the extractor's weights; auto: from where they were in training.
         search, limits: how captions are searched for, and which photos are refused.
 
-    Raises: InputError where the run or its weights cannot be used, udfs.photos.PhotoRefused for a bad photo, and OSError
+    Raises: InputError where the run or its weights cannot be used, udfs.vision.decode.PhotoRefused for a bad photo, and OSError
     where there is none.
     """
     content = photo if isinstance(photo, bytes) else files.read_bytes(photo)

@@ -16,10 +16,10 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 import conf
-from jobs.driver.console import use_real_stderr
-from jobs.driver.lines import keep_line
-from jobs.driver.session import open_session
-from jobs.driver.tables import Warehouse
+from jobs.driver.runs.snapshot import keep_line
+from jobs.driver.spark.console import use_real_stderr
+from jobs.driver.spark.session import open_session
+from jobs.driver.tables.warehouse import Warehouse
 from udfs.errors import InputError
 
 

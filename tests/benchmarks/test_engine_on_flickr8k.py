@@ -14,8 +14,8 @@ import pytest
 from conftest import Workspace
 from gang import final_weights, in_folder, path_of, train_to_the_end
 
-from jobs.driver.gang import run_gang
-from jobs.driver.lease import Lease
+from jobs.driver.gang.launcher import run_gang
+from jobs.driver.gang.lease import Lease
 from jobs.train import find_run, make_plan
 
 FOUR_EPOCHS = ["train.batch_size=32", "train.epochs=4"]  # 1,600 captions: 50 steps each

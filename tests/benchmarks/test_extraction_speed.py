@@ -13,11 +13,11 @@ import pytest
 from pyspark.sql import functions as F
 
 from conf.schema import Extractor as ExtractorSettings
-from jobs.driver.corpus import photo_files
-from jobs.driver.extractors import resolve_extractor
+from jobs.driver.corpus.extractors import resolve_extractor
+from jobs.driver.corpus.layouts import photo_files
 from jobs.extract_features import even_tasks
-from udfs.extractor import RESULT_SCHEMA, build_network, extract, find_network
-from udfs.photos import PhotoLimits, decode_photo
+from udfs.vision.decode import PhotoLimits, decode_photo
+from udfs.vision.extractor import RESULT_SCHEMA, build_network, extract, find_network
 
 FLICKR8K = Path(os.environ.get("FLICKR8K", "../shared/flickr8k"))
 BATCH, ROUNDS = 32, 3

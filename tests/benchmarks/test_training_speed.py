@@ -13,8 +13,8 @@ import pytest
 from conftest import Workspace, spark_submit
 
 from jobs.train import find_files
-from udfs.captioner import CaptionerShape, build_captioner
-from udfs.reader import read_file
+from udfs.captioner.model import CaptionerShape, build_captioner
+from udfs.engine.reader import read_file
 
 FLICKR8K = Path(os.environ.get("FLICKR8K", "../shared/flickr8k"))
 BATCH = 256

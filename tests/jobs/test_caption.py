@@ -10,10 +10,10 @@ import pytest
 from conftest import Workspace
 from PIL import Image
 
-from jobs.driver.caption_output import SCHEMA, caption_output
+from jobs.driver.tables.caption_output import SCHEMA, caption_output
 from udfs.captioning import caption_photo, find_extractor
 from udfs.errors import InputError
-from udfs.photos import PhotoRefused
+from udfs.vision.decode import PhotoRefused
 
 AWKWARD = 'deep/er/ a "photo", so to say #1%20.png'
 

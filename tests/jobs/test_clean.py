@@ -6,7 +6,7 @@ import time
 import pytest
 from conftest import Workspace
 
-from jobs.driver.runs import record_run, run_folder, write_json
+from jobs.driver.runs.registry import record_run, run_folder, write_json
 from udfs import files
 
 WEEK = 7 * 24 * 60 * 60

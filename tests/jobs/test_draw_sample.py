@@ -8,7 +8,7 @@ import conf
 from jobs import draw_sample
 from jobs.driver.job import Job
 from udfs.errors import InputError
-from udfs.scenes import HELD_OUT
+from udfs.vision.scenes import HELD_OUT
 
 LISTS = ("sample.trainImages.txt", "sample.devImages.txt", "sample.testImages.txt")
 

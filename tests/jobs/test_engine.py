@@ -22,12 +22,12 @@ from gang import (
 )
 
 from jobs.train import find_run, make_plan
-from udfs import attempts
-from udfs.bleu import BleuCounts, bleu_scores
-from udfs.decoding import Decoder, Search
-from udfs.reader import worker_batches
-from udfs.training_step import Engine
-from udfs.validation import count_ngrams
+from udfs.captioner.beam_search import Decoder, Search
+from udfs.captioner.validation import count_ngrams
+from udfs.engine import attempts
+from udfs.engine.reader import worker_batches
+from udfs.engine.step import Engine
+from udfs.scoring.bleu import BleuCounts, bleu_scores
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ import pytest
 from conftest import Workspace
 from PIL import Image
 
-from jobs.driver.extractors import resolve_extractor
-from jobs.driver.runs import run_folder
-from udfs.captioner import CaptionerShape, build_captioner
+from jobs.driver.corpus.extractors import resolve_extractor
+from jobs.driver.runs.registry import run_folder
+from udfs.captioner.model import CaptionerShape, build_captioner
 from udfs.errors import InputError
-from udfs.explain import file_stem
-from udfs.explanation import METHODS
+from udfs.explain.task import file_stem
+from udfs.explain.word_explanations import METHODS
 
 # As little as every part of the work needs.
 QUICK = [

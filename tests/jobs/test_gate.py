@@ -6,10 +6,10 @@ from conftest import Workspace
 from pyspark.sql import functions as F
 
 from conf.schema import Gate
-from jobs.driver.baselines import with_counts
-from jobs.driver.champion import champion, champions, promote
-from jobs.driver.comparison import Comparison
-from jobs.driver.runs import read_json, record_run, run_folder, write_json
+from jobs.driver.runs.champion import champion, champions, promote
+from jobs.driver.runs.registry import read_json, record_run, run_folder, write_json
+from jobs.driver.scoring.baselines import with_counts
+from jobs.driver.scoring.comparison import Comparison
 from jobs.evaluate import identity
 from jobs.gate import against_champion
 from udfs import files

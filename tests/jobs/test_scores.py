@@ -6,9 +6,9 @@ from nltk.translate.bleu_score import corpus_bleu
 from pyspark.sql import functions as F
 
 from conf.schema import Compare
-from jobs.driver import nearest
-from jobs.driver.scores import score_captions
-from udfs.cider import cider_d, count_documents
+from jobs.driver.scoring import nearest
+from jobs.driver.scoring.scores import score_captions
+from udfs.scoring.cider import cider_d, count_documents
 
 COLOURS, THINGS = ("red", "green", "blue"), ("ball", "box", "cone", "ring")
 PHOTOS, SIZE = 12, 5

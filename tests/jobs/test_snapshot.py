@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from conftest import QUICK_TRAINING, SMALL_NETWORK, Workspace
 
-from jobs.driver.runs import read_json
-from jobs.driver.tables import Warehouse
+from jobs.driver.runs.registry import read_json
+from jobs.driver.tables.warehouse import Warehouse
 
 PREPARE = ["extract_features", "tokenize_captions", "build_examples"]
 

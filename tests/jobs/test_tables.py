@@ -1,8 +1,8 @@
 import pytest
 
-from jobs.driver import parquet_table
-from jobs.driver.storage import Storage
-from jobs.driver.tables import Warehouse
+from jobs.driver.spark.hadoop_files import Storage
+from jobs.driver.tables.warehouse import Warehouse
+from jobs.driver.tables.warehouse import parquet as parquet_table
 from udfs.errors import InputError
 
 

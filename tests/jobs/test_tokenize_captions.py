@@ -4,8 +4,8 @@ from collections import Counter
 import pytest
 from PIL import Image
 
+from udfs.captioner.text import END, RESERVED, START, UNKNOWN
 from udfs.errors import InputError
-from udfs.text import END, RESERVED, START, UNKNOWN
 
 
 @pytest.fixture

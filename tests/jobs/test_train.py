@@ -20,11 +20,11 @@ from conftest import ROOT, Workspace, spark_submit
 from gang import in_folder, stop, worker_processes
 
 import conf
-from jobs.driver.gang import GangFailed, run_gang
-from jobs.driver.lease import Lease
-from jobs.driver.preflight import require_members
+from jobs.driver.gang.launcher import GangFailed, run_gang
+from jobs.driver.gang.lease import Lease
+from jobs.driver.gang.preflight import require_members
 from jobs.train import find_run, make_plan, require_possible, uneven_shards
-from udfs import checkpoint
+from udfs.engine import checkpoint
 from udfs.errors import InputError
 
 # 160 captions in batches of two, from lanes of 55, 55 and 50; a checkpoint every 15 steps.

@@ -8,8 +8,8 @@ from PIL import Image
 
 from jobs import report
 from jobs.driver.job import Job, perform
-from jobs.driver.look_alikes import look_alikes, photo_hashes
-from jobs.driver.population import named_objects, nouns, token_table
+from jobs.driver.validity.near_duplicates import look_alikes, photo_hashes
+from jobs.driver.validity.population import named_objects, nouns, token_table
 from jobs.extract_features import list_photos
 from udfs.errors import InputError
 

@@ -7,14 +7,14 @@ import shutil
 
 import pytest
 
-from lab import cgroup
-from lab.machine import PACKAGES, missing
-from lab.settings import head_of, load, nodes_of
+from lab.cluster import cgroup
+from lab.cluster.machine import PACKAGES, missing
+from lab.cluster.settings import head_of, load, nodes_of
 from udfs.errors import InputError
 
 
 def test_the_shipped_configuration_loads():
-    assert load("lab/lab.yaml", ["nodes=3"]).nodes == 3
+    assert load("lab/cluster/lab.yaml", ["nodes=3"]).nodes == 3
 
 
 def test_one_value_is_for_all_nodes_and_a_list_for_each():

@@ -14,8 +14,9 @@ import pytest
 from conftest import ROOT
 from laboratories import NAME, settings_for, traces
 
-from lab import Laboratory, network, rates, state
-from lab.processes import Process, end_all
+from lab import Laboratory
+from lab.cluster import network, rates, state
+from lab.cluster.processes import Process, end_all
 from udfs.errors import InputError
 
 SEND = """
@@ -38,7 +39,8 @@ print((time.process_time() - used) / (time.monotonic() - began))
 # `ends` is what the process does to itself: nothing may run after it.
 CRASH = """
 import os, sys
-from lab import Laboratory, load, laboratory
+from lab import Laboratory, load
+from lab.cluster import laboratory
 def crash(*_):
     os.kill(os.getpid(), 9)
 if sys.argv[1] == "building":

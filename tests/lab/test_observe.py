@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.observe import PROGRESS, Mark, with_beginnings
+from lab.cluster.observe import PROGRESS, Mark, with_beginnings
 
 
 def test_a_line_of_progress_tells_its_step_epoch_and_seconds():

@@ -38,7 +38,7 @@ def test_a_study_measures_one_and_two_nodes_and_goes_on_where_it_was_stopped(par
     }  # fmt: skip
     OmegaConf.save(OmegaConf.create(study), tmp_path / "study.yaml")
     parts = [f"--only={part}" for part in ("trajectories", "cells", "report")]
-    command = [sys.executable, "-m", "lab.study", str(tmp_path / "study.yaml"), *parts]
+    command = [sys.executable, "-m", "lab.experiments.study", str(tmp_path / "study.yaml"), *parts]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
     assert traces(tmp_path) == {}

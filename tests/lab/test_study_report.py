@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.study.cells import of_one_training
-from lab.study.cost import EXCHANGES, Cost, Work, fit, ring, row
-from lab.study.faults import measure_faults
-from lab.study.figures import FIGURES, draw_all
-from lab.study.model import least_links, predict
-from lab.study.page import claims, write_page
-from lab.study.report import epochs_to, join, relative_paces, write_report
-from lab.study.results import Results
-from lab.study.settings import Engine, Faults, Regime, Study, read_study
+from lab.experiments.study.cells import of_one_training
+from lab.experiments.study.cost import EXCHANGES, Cost, Work, fit, ring, row
+from lab.experiments.study.faults import measure_faults
+from lab.experiments.study.figures import FIGURES, draw_all
+from lab.experiments.study.model import least_links, predict
+from lab.experiments.study.page import claims, write_page
+from lab.experiments.study.report import epochs_to, join, relative_paces, write_report
+from lab.experiments.study.results import Results
+from lab.experiments.study.settings import Engine, Faults, Regime, Study, read_study
 from udfs.errors import InputError
 
 MODEL_BYTES = 8e6
@@ -190,14 +190,14 @@ def test_results_go_on_where_they_were_stopped(tmp_path, capsys):
 
 
 def test_a_study_that_cannot_be_is_refused(tmp_path):
-    assert read_study("conf/study.yaml", ["seeds=[5]"]).seeds == [5]
+    assert read_study("lab/experiments/study.yaml", ["seeds=[5]"]).seeds == [5]
     for override, word in {
         "nods=[1]": "nods",
         "reference=nobody": "nobody",
         "regimes.equal.cpus_together=1": "equal",
     }.items():
         with pytest.raises(InputError, match=word):
-            read_study("conf/study.yaml", [override])
+            read_study("lab/experiments/study.yaml", [override])
     with pytest.raises(InputError, match=r"absent\.yaml"):
         read_study(str(tmp_path / "absent.yaml"))
     with pytest.raises(InputError, match="found an earthquake, expected any of: none, a link cut for 5 s"):

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from lab.resplit import LISTS
-from lab.trials import of_drawn_seeds
+from lab.experiments.resplit import LISTS
+from lab.experiments.trials import of_drawn_seeds
 
 
 def resplit(corpus, folder, validation: int) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "lab.resplit", str(corpus), str(folder), f"--validation={validation}"]
+    command = [sys.executable, "-m", "lab.experiments.resplit", str(corpus), str(folder), f"--validation={validation}"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from udfs.explanation import Effort
-from udfs.sight import Sight, join
+from udfs.explain.joined_model import Sight, join
+from udfs.explain.word_explanations import Effort
 
 SIDE, VOCABULARY = 56, 8
 RED_WORD, BLUE_WORD = 5, 6

@@ -2,8 +2,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from udfs import attempts, files
-from udfs.attempts import RunWriter, Superseded
+from udfs import files
+from udfs.engine import attempts
+from udfs.engine.attempts import RunWriter, Superseded
 
 
 @pytest.fixture(params=["file://{}", "memory://{}"])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nltk.translate.bleu_score import corpus_bleu
 
-from udfs.bleu import LEGACY_WEIGHTS, ORDERS, BleuCounts, bleu_counts, bleu_scores
+from udfs.scoring.bleu import LEGACY_WEIGHTS, ORDERS, BleuCounts, bleu_counts, bleu_scores
 
 sentence = st.lists(st.sampled_from(["a", "dog", "runs", "on", "the", "red", "sand"]), min_size=1, max_size=12)
 corpus = st.lists(st.tuples(sentence, st.lists(sentence, min_size=1, max_size=5)), min_size=1, max_size=12)

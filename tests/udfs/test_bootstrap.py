@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from udfs.bootstrap import interval, weighted_sums, weighted_sums_by_system, weights
+from udfs.scoring.bootstrap import interval, weighted_sums, weighted_sums_by_system, weights
 
 PHOTOS = 400
 

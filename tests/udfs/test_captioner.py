@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from udfs.captioner import CaptionerShape, build_captioner, predict_frequencies, summed_loss
+from udfs.captioner.model import CaptionerShape, build_captioner, predict_frequencies, summed_loss
 
 SHAPE = CaptionerShape(vocabulary_size=23, feature_size=7, embedding_dim=6, lstm_units=5, dropout=0.5)
 # Start, words, end, padding: of different lengths, one without words.

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from udfs import attempts, checkpoint
-from udfs.attempts import RunWriter
-from udfs.checkpoint import Checkpoint
+from udfs.engine import attempts, checkpoint
+from udfs.engine.attempts import RunWriter
+from udfs.engine.checkpoint import Checkpoint
 
 VARIABLES = [np.arange(6, dtype="float32").reshape(2, 3), np.array(7, "int64")]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from udfs.cider import cider_d, count_documents
+from udfs.scoring.cider import cider_d, count_documents
 
 # Captions with the scores that the COCO caption evaluation's own code gave them.
 REFERENCE = json.loads((Path(__file__).parent / "cider_reference.json").read_text())

@@ -1,6 +1,6 @@
 import pytest
 
-from udfs.curves import best_line, diagnose, out_of_patience
+from udfs.engine.learning_curves import best_line, diagnose, out_of_patience
 
 
 def lines(val_loss, loss=None, bleu4=None) -> list[dict]:

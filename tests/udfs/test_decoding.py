@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from udfs.captioner import CaptionerShape, build_captioner, set_number_format
-from udfs.decoding import Decoder, Search, caption_photos, load_captioner
-from udfs.text import END, PADDING, START, UNKNOWN
+from udfs.captioner.beam_search import Decoder, Search, caption_photos, load_captioner
+from udfs.captioner.model import CaptionerShape, build_captioner, set_number_format
+from udfs.captioner.text import END, PADDING, START, UNKNOWN
 
 SHAPE = CaptionerShape(vocabulary_size=17, feature_size=6, embedding_dim=8, lstm_units=8, dropout=0.5)
 MAX_LENGTH = 9

@@ -4,7 +4,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udfs.digits import digit_bits, read, spell
+from udfs.engine.fixed_point import digit_bits, read, spell
 
 
 @settings(deadline=None)

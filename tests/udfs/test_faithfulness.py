@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 from seeing import BLUE, CAPTION, EFFORT, RED, SIDE, VOCABULARY, planted_photo, planted_sight
 
-from udfs.captioner import CaptionerShape, build_captioner
-from udfs.earlier_words import leave_one_out
-from udfs.explanation import CURVES, METHODS, faithfulness, saliency_maps, sanity, word_figures
-from udfs.faithfulness import CELLS, area, cell_order, curves, mean_colour, random_orders, rank_correlation
-from udfs.randomised import randomised
-from udfs.sight import join
-from udfs.text import PADDING, START
+from udfs.captioner.model import CaptionerShape, build_captioner
+from udfs.captioner.text import PADDING, START
+from udfs.explain.earlier_words import leave_one_out
+from udfs.explain.faithfulness import CELLS, area, cell_order, curves, mean_colour, random_orders, rank_correlation
+from udfs.explain.joined_model import join
+from udfs.explain.randomised import randomised
+from udfs.explain.word_explanations import CURVES, METHODS, faithfulness, saliency_maps, sanity, word_figures
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from udfs.bleu import BleuCounts, bleu_counts, bleu_scores
-from udfs.group_scores import score_group
+from udfs.scoring.bleu import BleuCounts, bleu_counts, bleu_scores
+from udfs.scoring.group_scores import score_group
 
 
 def counts(hypothesis: str, reference: str) -> list[int]:

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from udfs.likeness import differing_bits, hash_photos, perceptual_hash, twins
-from udfs.photos import PhotoLimits, PhotoRefused, thumbnail
-from udfs.scenes import compose, paint
+from udfs.vision.decode import PhotoLimits, PhotoRefused, thumbnail
+from udfs.vision.perceptual_hash import differing_bits, hash_photos, perceptual_hash, twins
+from udfs.vision.scenes import compose, paint
 
 
 def jpeg(picture, quality=90, **options) -> bytes:

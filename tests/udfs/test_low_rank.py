@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from udfs.low_rank import LowRank
+from udfs.engine.powersgd import LowRank
 
 SHAPES = [(12, 9), (5,), (2, 2)]
 SIDES = pytest.mark.parametrize("sides", [1, 2])

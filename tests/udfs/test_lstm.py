@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from udfs.lstm import lstm
+from udfs.captioner.lstm import lstm
 
 
 @pytest.mark.parametrize(("batch", "steps"), [(1, 1), (3, 1), (4, 9)])

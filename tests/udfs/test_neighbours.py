@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from udfs.features import feature_rows, unit_rows
-from udfs.neighbours import nearest_in_batches
+from udfs.vision.features import feature_rows, unit_rows
+from udfs.vision.neighbours import nearest_in_batches
 
 
 def candidates(names, features, parts="all") -> pa.Table:

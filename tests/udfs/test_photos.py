@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from udfs.photos import PhotoLimits, PhotoRefused, decode_photo
+from udfs.vision.decode import PhotoLimits, PhotoRefused, decode_photo
 
 
 def encoded(picture: Image.Image, form: str = "PNG", **options) -> bytes:

@@ -4,7 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
-from udfs.populations import bin_of, discoveries, frechet_against_control, frechet_distance, log_odds, quantile_edges
+from udfs.scoring.populations import (
+    bin_of,
+    discoveries,
+    frechet_against_control,
+    frechet_distance,
+    log_odds,
+    quantile_edges,
+)
 
 shapes = st.tuples(st.integers(2, 30), st.integers(2, 30), st.integers(1, 12), st.integers(0, 2**16))
 

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from udfs.engine.reader import ExampleFile, Split, read_file, worker_batches
 from udfs.errors import InputError
-from udfs.reader import ExampleFile, Split, read_file, worker_batches
 
 WIDTH, SIZE = 6, 3
 WINDOWS = [0, 3]

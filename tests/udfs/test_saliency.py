@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from seeing import BLUE, CAPTION, EFFORT, RED, SIDE, planted_photo, planted_sight
 
-from udfs.explanation import METHODS, bound, saliency_maps
-from udfs.saliency import grad_cam, in_batches, occlusion, smooth_grad, starts
+from udfs.explain.saliency import grad_cam, in_batches, occlusion, smooth_grad, starts
+from udfs.explain.word_explanations import METHODS, bound, saliency_maps
 
 
 @pytest.fixture(scope="module")

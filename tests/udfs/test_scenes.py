@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from udfs.scenes import COLOURS, GROUNDS, HELD_OUT, SHAPES, compose, describe, paint, split_of
+from udfs.vision.scenes import COLOURS, GROUNDS, HELD_OUT, SHAPES, compose, describe, paint, split_of
 
 INDICES = range(400)
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from udfs import training_step
-from udfs.captioner import CaptionerShape, build_captioner, logits_head, summed_loss
-from udfs.decoding import load_captioner
-from udfs.exchange import Exchange
-from udfs.optimizers import CLASSES
-from udfs.plan import Plan
-from udfs.reader import Batch, ExampleFile, Split
-from udfs.training_step import Engine, compact, dense
+from udfs.captioner.beam_search import load_captioner
+from udfs.captioner.model import CaptionerShape, build_captioner, logits_head, summed_loss
+from udfs.engine import step as training_step
+from udfs.engine.collectives import Exchange
+from udfs.engine.optimizers import CLASSES
+from udfs.engine.plan import Plan
+from udfs.engine.reader import Batch, ExampleFile, Split
+from udfs.engine.step import Engine, compact, dense
 
 SHAPE = CaptionerShape(vocabulary_size=23, feature_size=7, embedding_dim=6, lstm_units=6, dropout=0.0)
 SPLIT = Split(((ExampleFile("none", 8, 8),),), 8)

@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass, field
 
 from jobs.driver.page.pictures import data_uri
-from jobs.driver.runs import read_json
+from jobs.driver.runs.registry import read_json
 from udfs import files
-from udfs.photos import PhotoLimits, PhotoRefused, thumbnail
+from udfs.vision.decode import PhotoLimits, PhotoRefused, thumbnail
 
 EXPLANATIONS = 8  # photos whose explanations are shown
 TABLES = ("captions", "features")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from udfs.bleu import ORDERS
+from udfs.scoring.bleu import ORDERS
 
 SHOWN = 6  # of each kind
 

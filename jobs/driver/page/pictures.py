@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable
 
 from conf.schema import Corpus
-from jobs.driver.storage import Storage
-from udfs.photos import PhotoLimits, PhotoRefused, thumbnail
+from jobs.driver.spark.hadoop_files import Storage
+from udfs.vision.decode import PhotoLimits, PhotoRefused, thumbnail
 
 SIDE = 320  # pixels of a thumbnail's longer side: a phone's width
 LEAVES_FOLDER = re.compile(r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|\x00")

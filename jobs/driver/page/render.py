@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from jobs.driver.page import charts
 from jobs.driver.page.collect import Page
-from udfs.bleu import ORDERS
-from udfs.curves import best_line
+from udfs.engine.learning_curves import best_line
+from udfs.scoring.bleu import ORDERS
 
 SCORES = tuple(f"bleu{order}" for order in ORDERS)
 NAMES = {

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pyspark.sql import functions as F
 
-from jobs.driver.corpus import at_root, find_photos
+from jobs.driver.corpus.layouts import at_root, find_photos
 from jobs.driver.job import Job
 from jobs.driver.page.collect import Page, collect
 from jobs.driver.page.examples import telling_captions
 from jobs.driver.page.pictures import thumbnails
 from jobs.driver.page.render import render
-from jobs.driver.runs import run_folder
-from jobs.driver.storage import Storage, absolute
+from jobs.driver.runs.registry import run_folder
+from jobs.driver.spark.hadoop_files import Storage, absolute
 from udfs import files
 from udfs.errors import InputError
 

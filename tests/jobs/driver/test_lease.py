@@ -7,8 +7,8 @@ import time
 import psutil
 import pytest
 
-from jobs.driver.lease import Lease
-from udfs import attempts
+from jobs.driver.gang.lease import Lease
+from udfs.engine import attempts
 from udfs.errors import InputError
 
 

@@ -3,7 +3,7 @@
 import pytest
 from conftest import Workspace
 
-from jobs.driver.named_photos import named_photos
+from jobs.driver.corpus.named_photos import named_photos
 from udfs.errors import InputError
 
 

@@ -11,7 +11,7 @@ from conf.schema import Corpus
 from jobs.driver.page.collect import Page
 from jobs.driver.page.pictures import data_uri, thumbnails
 from jobs.driver.page.render import render
-from udfs.photos import PhotoLimits, thumbnail
+from udfs.vision.decode import PhotoLimits, thumbnail
 
 HOSTILE = [
     "<script>document.title = 'taken'</script>",

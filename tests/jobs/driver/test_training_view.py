@@ -1,4 +1,4 @@
-from jobs.driver.training_view import TrainingView
+from jobs.driver.gang.progress import TrainingView
 
 
 def step(number, seconds, rank=0):

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from jobs.driver.watch import SILENCE_SECONDS, GangWatch
+from jobs.driver.gang.watchdog import SILENCE_SECONDS, GangWatch
 
 
 @pytest.fixture

@@ -1,0 +1,114 @@
+"""Scores of a run's captions, and of what others have for the same photos, with bootstrap intervals.
+
+One pass measures every caption of every system (n-gram counts for BLEU, CIDEr-D); a second sums over the photos of each
+bootstrap sample.
+"""
+
+from __future__ import annotations
+
+from functools import partial, reduce
+
+import numpy as np
+from pyspark import StorageLevel
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from conf.schema import Compare
+from jobs.driver.scoring.baselines import constant_captions, human_captions, nearest_captions, shuffled_captions
+from udfs.scoring.bleu import LEGACY_WEIGHTS, ORDERS, UNIFORM, BleuCounts, bleu_scores
+from udfs.scoring.bootstrap import interval, weighted_sums_by_system
+from udfs.scoring.caption_counts import CIDER_UNITS, measure
+from udfs.scoring.cider import count_documents
+
+BLEU_NUMBERS = 2 * len(ORDERS) + 2  # numbers that BLEU needs of a caption
+NUMBERS = BLEU_NUMBERS + 2  # and CIDEr-D with the number of captions
+BASELINES = ("most_frequent_caption", "shuffled_photos", "nearest_photo", "human")
+
+
+def score_captions(scored: DataFrame, captions: DataFrame, features: DataFrame, settings: Compare) -> dict:
+    """The metrics of rows (image_id, hypothesis, references), beside the baselines' on the same photos.
+
+    captions, features: those of all splits, the features of the run's extractor only. Returns bleu1..bleu4 and cider_d,
+    their `intervals`, `legacy` BLEU, and `baselines`: the same scores of BASELINES (of a human where there are references
+    enough).
+    """
+    systems = {
+        "captions": scored,
+        "legacy": with_boundary_tokens(scored),
+        "most_frequent_caption": constant_captions(scored, captions),
+        "shuffled_photos": shuffled_captions(scored),
+        "nearest_photo": nearest_captions(scored, captions, features),
+        "human": human_captions(scored),
+    }
+    sums = bootstrap_sums(systems, scored, settings)
+    figures = figures_of(sums["captions"])
+    return {
+        **first_of(figures),
+        "intervals": {name: interval_of(values, settings.confidence) for name, values in figures.items()},
+        "legacy": first_of(bleu_figures(sums["legacy"], LEGACY_WEIGHTS)),
+        "baselines": {name: first_of(figures_of(sums[name][:1])) for name in BASELINES if name in sums},
+    }
+
+
+def bleu_row() -> Column:
+    """The numbers that BLEU needs of a caption, as one array, from the columns that `predictions` keeps."""
+    return F.concat("matches", "totals", F.array("hypothesis_length", "reference_length"))
+
+
+def with_boundary_tokens(scored: DataFrame) -> DataFrame:
+    """The captions and references with the boundary tokens that some published scores count as words."""
+
+    def bounded(text):
+        return F.concat_ws(" ", F.lit("startseq"), text, F.lit("endseq"))
+
+    return scored.select(
+        "image_id",
+        bounded(F.col("hypothesis")).alias("hypothesis"),
+        F.transform("references", bounded).alias("references"),
+    )
+
+
+def bootstrap_sums(systems: dict[str, DataFrame], scored: DataFrame, settings: Compare) -> dict[str, np.ndarray]:
+    """What is summed over the photos, then over those of each bootstrap sample: {system: int64 (samples + 1, NUMBERS)}."""
+    columns = ["image_id", "hypothesis", "references"]
+    named = [rows.select(F.lit(name).alias("system"), *columns) for name, rows in systems.items()]
+    rows = reduce(DataFrame.unionByName, named).repartition(scored.sparkSession.sparkContext.defaultParallelism)
+    documents = scored.sparkSession.sparkContext.broadcast(document_counts(scored))
+    measured = rows.mapInPandas(
+        partial(measure, documents, scored.count()), "system string, image_id string, counts array<bigint>"
+    ).persist(StorageLevel.MEMORY_AND_DISK)
+    sums = measured.mapInPandas(
+        partial(weighted_sums_by_system, settings.resamples, settings.seed),
+        "system string, sample int, sums array<bigint>",
+    )
+    total = [F.sum(F.col("sums")[place]).alias(f"sum{place}") for place in range(NUMBERS)]
+    found = sums.groupBy("system", "sample").agg(*total).orderBy("system", "sample").toPandas()
+    measured.unpersist()
+    return {system: part.drop(columns=["system", "sample"]).to_numpy() for system, part in found.groupby("system")}
+
+
+def document_counts(scored: DataFrame) -> dict[str, int]:
+    """In how many photos' references an n-gram occurs, where that is more than one."""
+    parts = scored.select("references").mapInPandas(count_documents, "ngram string, photos bigint")
+    counts = parts.groupBy("ngram").agg(F.sum("photos").alias("photos")).where("photos > 1").toPandas()
+    return dict(zip(counts.ngram, counts.photos.astype(int), strict=True))
+
+
+def figures_of(sums: np.ndarray) -> dict[str, np.ndarray]:
+    """Every score, each an array: first of the photos as they are, then of each bootstrap sample."""
+    cider = sums[:, -2] / np.maximum(sums[:, -1], 1) / CIDER_UNITS
+    return {**bleu_figures(sums), "cider_d": cider}
+
+
+def bleu_figures(sums: np.ndarray, weights: dict[int, tuple[float, ...]] = UNIFORM) -> dict[str, np.ndarray]:
+    scores = [bleu_scores(BleuCounts.from_row(row), weights) for row in sums[:, :BLEU_NUMBERS]]
+    return {name: np.array([score[name] for score in scores]) for name in scores[0]}
+
+
+def first_of(figures: dict[str, np.ndarray]) -> dict[str, float]:
+    return {name: float(values[0]) for name, values in figures.items()}
+
+
+def interval_of(values: np.ndarray, confidence: float) -> dict[str, float]:
+    low, high = interval(values[1:], confidence)
+    return {"low": round(low, 6), "high": round(high, 6)}
