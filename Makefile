@@ -34,7 +34,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml jobs/driver/spark/spark_home.py
 demo:
 	@$(MAKE) --no-print-directory setup >&2
 	@$(SUBMIT) jobs/draw_sample.py
-	@$(SUBMIT) jobs/run_pipeline.py evaluate.beam_width=1
+	@$(SUBMIT) jobs/run_pipeline.py decoding.beam_width=1
 
 airflow: $(AIRFLOW_VENV)/.ready
 

@@ -120,7 +120,7 @@ def arguments(job: str, params: dict, dag_run, try_number: int) -> list[str]:
     extra = {
         "extract_features": [f"extractor.recompute={str(params['recompute_features']).lower()}"],
         # A killed task may leave its driver behind, which still holds the run.
-        "train": [f"train.take_over={str(try_number > 1).lower()}"],
+        "train": [f"recovery.take_over={str(try_number > 1).lower()}"],
         "gate": [] if params["gate_margin"] is None else [f"gate.margin={params['gate_margin']}"],
     }
     settings = [

@@ -35,7 +35,7 @@ def main(job: Job) -> Outcome:
     cleaning = check_tokens(job, tokens_version, vocabulary_version)
     made_from = {
         "tokens": tokens_version, "vocabulary": vocabulary_version, "features": features_version, "extractor": extractor,
-        "validation_split": settings.train.validation_split,
+        "validation_split": settings.corpus.validation_split,
         "shards": settings.examples.shards, "rows_per_file": settings.examples.rows_per_file,
     }  # fmt: skip
     version = examples.version()
@@ -49,7 +49,7 @@ def main(job: Job) -> Outcome:
             f"table features: found no rows of {extractor}, which the configuration means; run jobs/extract_features.py "
             "with the same extractor settings"
         )
-    captions = join_captions(tokens, settings.train.validation_split, cleaning["max_length"])
+    captions = join_captions(tokens, settings.corpus.validation_split, cleaning["max_length"])
     joined = captions.join(features, "image_id", "full").where("wanted OR wanted IS NULL")
     joined = joined.persist(StorageLevel.DISK_ONLY)
     rows_in, refused = joined.count(), quarantine(job, refusals(joined, features_version))
@@ -143,9 +143,9 @@ def deal(complete: DataFrame, shards: int, rows_per_file: int) -> DataFrame:
 
 
 def check_counts(counts: dict[str, int], settings) -> None:
-    for split in ("train", settings.train.validation_split):
+    for split in ("train", settings.corpus.validation_split):
         if not counts.get(split):
-            key = "corpus.root" if split == "train" else "train.validation_split"
+            key = "corpus.root" if split == "train" else "corpus.validation_split"
             raise InputError(
                 f"{key}: no photo of the split {split!r} has both a feature and captions; the table quarantine says why"
             )

@@ -42,7 +42,9 @@ def main(job: Job) -> Outcome:
         require_delta(job.spark)
     output = caption_output(job.spark, settings.output, settings.format)
     with tempfile.TemporaryDirectory() as scratch:  # executors may fetch the weights from here as long as the job runs
-        extractor, weights = find_extractor(run_folder, settings.weights, scratch, "caption.weights")
+        extractor, weights = find_extractor(
+            run_folder, job.settings.extractor.run_weights, scratch, "extractor.run_weights"
+        )
         return caption_folder(job, run, run_folder, photos, output, extractor, ship_weights(job.spark, weights))
 
 

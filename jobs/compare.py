@@ -15,7 +15,7 @@ from udfs.errors import InputError
 
 
 def main(job: Job) -> Outcome:
-    settings, split = job.settings.compare, job.settings.evaluate.split
+    settings, split = job.settings.bootstrap, job.settings.evaluate.split
     runs = named_runs(job)
     require_alike(job, runs, split)
     predictions = job.warehouse.require("predictions", "evaluate")

@@ -67,7 +67,7 @@ def evaluate_run(job: Job, run_id: str) -> Outcome:
             f"table features: no photo of the split {split!r} has a feature of {run['extractor']}, which the run {run_id} "
             "was trained on; run jobs/extract_features.py with that extractor"
         )
-    metrics = score_captions(scored, captions, features, settings.compare)
+    metrics = score_captions(scored, captions, features, settings.bootstrap)
     rows = scored.withColumns({"run_id": F.lit(run_id), "split": F.lit(split)})
     version = table.replace(
         rows.select("run_id", "image_id", "split", "hypothesis", "references", "matches", "totals", "hypothesis_length",
@@ -83,7 +83,7 @@ def evaluate_run(job: Job, run_id: str) -> Outcome:
 
 def identity(settings: Settings, versions: dict[str, int], extractor: str) -> dict:
     """What a run's captions of a split and their metrics follow from."""
-    intervals = {key: getattr(settings.compare, key) for key in ("resamples", "confidence", "seed")}
+    intervals = {key: getattr(settings.bootstrap, key) for key in ("resamples", "confidence", "seed")}
     return {
         **versions, "split": settings.evaluate.split, "extractor": extractor, "decoding": asdict(search_of(settings)),
         "intervals": intervals,
@@ -92,8 +92,8 @@ def identity(settings: Settings, versions: dict[str, int], extractor: str) -> di
 
 def search_of(settings: Settings) -> Search:
     """How the configuration searches for captions."""
-    chosen = settings.evaluate
-    return Search(chosen.beam_width, chosen.length_exponent, chosen.no_repeated_trigram)
+    chosen = settings.decoding
+    return Search(chosen.beam_width, chosen.length_penalty, chosen.no_repeat_ngram_size)
 
 
 def split_references(captions: DataFrame, split: str) -> DataFrame:
@@ -105,7 +105,7 @@ def split_references(captions: DataFrame, split: str) -> DataFrame:
 def generate(job: Job, features: DataFrame, folder: str) -> DataFrame:
     """image_id and hypothesis of every row of features."""
     vocabulary = read_json(f"{folder}/vocabulary.json")
-    job.spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", job.settings.evaluate.batch_size)
+    job.spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", job.settings.decoding.batch_size)
     cores = int(job.spark.conf.get("spark.task.cpus", "1"))
     model = job.spark.sparkContext.broadcast(files.read_bytes(f"{folder}/model.keras"))
     search = search_of(job.settings)

@@ -86,7 +86,7 @@ def explain(job: Job, folder: str, output: str, photos: DataFrame, effort: Effor
     """The explanations (or refusals) of photos, with their places. One photo at a time is in a task's memory."""
     spark, settings = job.spark, job.settings
     vocabulary = read_json(f"{folder}/vocabulary.json")
-    extractor, weights_file = find_extractor(folder, settings.caption.weights, scratch, "caption.weights")
+    extractor, weights_file = find_extractor(folder, settings.extractor.run_weights, scratch, "extractor.run_weights")
     model = spark.sparkContext.broadcast(files.read_bytes(f"{folder}/model.keras"))
     source = Source(
         extractor, ship_weights(spark, weights_file), model, tuple(vocabulary["tokens"]), vocabulary["max_length"],

@@ -42,7 +42,7 @@ def main(job: Job) -> Outcome:
     versions = evaluate_both(job, run, before)
     basis = {
         "champion": before.number if before else 0, "split": job.settings.evaluate.split, **versions,
-        "gate": asdict(job.settings.gate), "compare": asdict(job.settings.compare), "decoding": asdict(search_of(job.settings)),
+        "gate": asdict(job.settings.gate), "bootstrap": asdict(job.settings.bootstrap), "decoding": asdict(search_of(job.settings)),
     }  # fmt: skip
     last = read_json(f"{folder}/judgement.json") or {}
     if last.get("basis") == basis:
@@ -79,16 +79,16 @@ def judge(job: Job, run: str, before: Champion | None) -> tuple[bool, list[str],
     """Whether to promote a run, the reasons, and the figures behind them."""
     settings, split, table = job.settings, job.settings.evaluate.split, job.warehouse.table("predictions")
     if before:
-        comparison = compare_runs(table.read(), [before.run, run], split, settings.compare)
+        comparison = compare_runs(table.read(), [before.run, run], split, settings.bootstrap)
         passed, reasons = against_champion(comparison, before.run, run, settings.gate)
-        figures = report(comparison, [before.run, run], settings.compare.confidence)
+        figures = report(comparison, [before.run, run], settings.bootstrap.confidence)
         metrics = {name: figures["runs"][run][name] for name in ("bleu4", "bleu1")}
         metrics.update({f"{name}_difference": value for name, value in figures["difference"].items()})
     else:
         captions, _ = pinned(job, "captions", "tokenize_captions")
-        comparison = compare_with_baselines(table.read(), captions, run, split, settings.compare)
+        comparison = compare_with_baselines(table.read(), captions, run, split, settings.bootstrap)
         passed, reasons = against_baselines(comparison, run, settings.gate)
-        metrics = {"bleu4": describe(comparison.figures[run]["bleu4"], settings.compare.confidence)}
+        metrics = {"bleu4": describe(comparison.figures[run]["bleu4"], settings.bootstrap.confidence)}
     if comparison.left_out:
         reasons.append(f"{comparison.left_out} photos were left out, which only one of the two captioned")
     return passed, reasons, metrics

@@ -85,7 +85,7 @@ def provenance(job: Job, corpus: Corpus) -> dict:
         "photos": [photos.n, photos.x],
         "text": {"min_count": settings.text.min_count, "max_length": settings.text.max_length,
                  "letters_only": settings.text.letters_only, "max_words": settings.text.max_words},
-        "validation": [settings.train.validation_split, settings.train.validation_share],
+        "validation": [settings.corpus.validation_split, settings.corpus.validation_fraction],
     }  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def with_split(job: Job, captions: DataFrame, corpus: Corpus) -> DataFrame:
     Without lists, the caption file's name says the split, or a hash of image_id: 80% train, 10% dev, 10% test. A corpus
     without the split that validates has it made from its training photos, by a hash too.
     """
-    settings, share = job.settings.train, hash_share(F.col("image_id"))
+    settings, share = job.settings.corpus, hash_share(F.col("image_id"))
     if corpus.split_lists:
         listed = read_splits(job.spark, corpus.split_lists)
         per_photo = listed.groupBy("image_id").agg(F.array_sort(F.collect_set("split")).alias("splits"))
@@ -153,11 +153,11 @@ def with_split(job: Job, captions: DataFrame, corpus: Corpus) -> DataFrame:
     if settings.validation_split not in there:
         print(
             f"tokenize_captions: the corpus has no split {settings.validation_split!r}; "
-            f"{settings.validation_share:.0%} of the training photos become it",
+            f"{settings.validation_fraction:.0%} of the training photos become it",
             file=sys.stderr,
         )
         chosen = (F.col("split") == "train") & (
-            hash_share(F.concat(F.lit("validation "), "image_id")) < settings.validation_share
+            hash_share(F.concat(F.lit("validation "), "image_id")) < settings.validation_fraction
         )
         captions = captions.withColumn("split", F.when(chosen, settings.validation_split).otherwise(F.col("split")))
     return captions

@@ -10,11 +10,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from urllib.parse import unquote
 
-from omegaconf import OmegaConf
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from conf.schema import Settings
+from conf import to_yaml
 from jobs.driver.corpus.extractors import record_of
 from jobs.driver.gang.launcher import run_gang
 from jobs.driver.gang.lease import Lease
@@ -50,20 +49,19 @@ class Wanted:
 
 
 def main(job: Job) -> Outcome:
-    require_possible(job.settings)
     run = find_run(job)
     photos = run.examples.where("split = 'train'").count()
     if files.exists(f"{run.folder}/run.json"):
         require_same(read_json(f"{run.folder}/run.json")["identity"], run.identity, run.id)
         if done := read_json(f"{run.folder}/train.json"):
             return Outcome("runs", run.id, done["version"], photos, 0, photos, 0, done["metrics"], run.versions)
-    require_cluster(job.spark, job.settings.train)
+    require_cluster(job.spark, job.settings)
     plan = make_plan(job, run)
     require_lanes(job, plan, photos)
     if advice := uneven_shards(len(plan.train.lanes), job.settings.train.workers):
         job.say(advice)
     try:
-        lease = Lease(run.folder, job.settings.train.lease_timeout, job.settings.train.take_over)
+        lease = Lease(run.folder, job.settings.recovery.lease_timeout, job.settings.recovery.take_over)
     except OSError as error:
         raise InputError(f"paths.runs: cannot write to {run.folder} ({error}); make it writable or set it") from error
     with lease:
@@ -85,14 +83,14 @@ def train(job: Job, run: Wanted, plan: Plan, lease: Lease, photos: int) -> tuple
     settings = job.settings.train
     probe = attempts.attempt_file(run.folder, lease.attempt)
     require_members(job.spark, settings.workers, run.folder, probe, plan.worker_bytes(settings.workers))
-    config = OmegaConf.to_yaml(OmegaConf.structured(job.settings))
+    config = to_yaml(job.settings)
     prepare_folder(job, run, config)
     record_run(job, run.id, config, run.versions, {}, "running")
     job.say(
         f"run {run.id}, attempt {lease.attempt}: {settings.workers} workers, {photos} photos, {settings.epochs} epochs, "
         f"{run.folder}"
     )
-    results = run_gang(job.spark, plan, settings, lease, make_view(job, run, plan), job.say)
+    results = run_gang(job.spark, plan, job.settings, lease, make_view(job, run, plan), job.say)
     lease.require_held()
     metrics = results[0]
     numbers = {key: value for key, value in metrics.items() if key != "diagnosis"}
@@ -108,32 +106,6 @@ def make_view(job: Job, run: Wanted, plan: Plan):
     show = TrainingView(plan.epochs, captions, job.settings.train.progress_seconds)
     log = open_tracking(job.settings.tracking, run.folder, run.id, run.identity, job.say)
     return show if log is None else lambda event: (show(event), log(event))
-
-
-def require_possible(settings: Settings) -> None:
-    """Raises InputError for settings that contradict each other."""
-    model, train = settings.model, settings.train
-    if model.tie_embeddings and model.embedding_dim != model.lstm_units:
-        raise InputError(
-            f"model.tie_embeddings: found embedding_dim {model.embedding_dim} and lstm_units {model.lstm_units}, expected "
-            "equal sizes, since one matrix serves both ends; change one of them"
-        )
-    if model.tie_embeddings and train.initial_bias != "zeros":
-        raise InputError(
-            "train.initial_bias: tied embeddings (model.tie_embeddings) have no bias; set it to zeros, or untie them"
-        )
-    if train.gradient_rank and train.average_every:
-        raise InputError(
-            "train.gradient_rank: no gradient travels where train.average_every is set; set one of them to 0"
-        )
-    if train.ema_momentum and train.average_every:
-        raise InputError(
-            "train.ema_momentum: workers that train alone (train.average_every) have no average in common; set one to 0"
-        )
-    if train.monitor == "bleu4" and not train.validation_bleu:
-        raise InputError("train.monitor: found bleu4, but train.validation_bleu is false; set it to true")
-    if train.optimizer == "adamw" and not train.weight_decay:
-        raise InputError("train.weight_decay: found 0, and adamw is adam without it; set it, 0.004 for example")
 
 
 def require_lanes(job: Job, plan: Plan, photos: int) -> None:
@@ -168,13 +140,40 @@ def require_same(found: dict, wanted: dict, run_id: str) -> None:
 
 def make_plan(job: Job, run: Wanted) -> Plan:
     settings, note = job.settings, run.note
-    model, train = settings.model, settings.train
+    model, train = asdict(settings.model), settings.train
+    initial_bias = model.pop("initial_bias")
     size = run.examples.select(F.size("feature").alias("n")).first().n
-    shape = CaptionerShape(note["vocabulary_size"], size, **asdict(model))
+    shape = CaptionerShape(note["vocabulary_size"], size, **model)
     splits = find_files(run.examples, settings.examples.shards, note["max_length"] + 1)
+    o, c, r = settings.optimizer, settings.communication, settings.recovery
     same = {field.name: getattr(train, field.name) for field in fields(Plan) if hasattr(train, field.name)}
-    counts = count_tokens(run.examples, shape.vocabulary_size) if train.initial_bias == "frequencies" else ()
-    return Plan(run.folder, shape, splits["train"], splits[train.validation_split], token_counts=counts, **same)
+    same |= dict(
+        length_window=train.bucket_by_length,
+        optimizer={(0, False): o.name, (0.9, False): "momentum", (0.9, True): "nesterov"}[o.momentum, o.nesterov],
+        learning_rate=o.learning_rate,
+        learning_rate_schedule=o.schedule,
+        learning_rate_decay=o.decay,
+        clip_norm=o.clip_norm,
+        l1=o.l1,
+        l2=o.l2,
+        weight_decay=o.weight_decay,
+        label_smoothing=o.label_smoothing,
+        ema_momentum=o.ema_decay,
+        collectives=c.collectives,
+        sync_every=c.gradient_accumulation_steps,
+        average_every=c.local_sgd_steps,
+        outer_momentum=c.outer_momentum,
+        all_reduce=c.dtype,
+        embedding_gradient="auto" if c.sparse_embedding else "dense",
+        gradient_rank=c.powersgd_rank,
+        gradient_sides=2,
+        checkpoint_every=r.checkpoint_every,
+        keep_checkpoints=r.keep_checkpoints,
+    )
+    counts = count_tokens(run.examples, shape.vocabulary_size) if initial_bias == "frequencies" else ()
+    return Plan(
+        run.folder, shape, splits["train"], splits[settings.corpus.validation_split], token_counts=counts, **same
+    )
 
 
 def count_tokens(examples: DataFrame, vocabulary_size: int) -> tuple[int, ...]:

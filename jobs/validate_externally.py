@@ -59,7 +59,7 @@ def validate(job: Job, run_id: str) -> Outcome:
     else:
         (training,) = populations(job, ["train"], captions, features)
         other, made_from = second_corpus(job, folder, extractor)
-    made_from |= {**versions, "external": asdict(job.settings.external), "compare": asdict(job.settings.compare)}
+    made_from |= {**versions, "external": asdict(job.settings.external), "bootstrap": asdict(job.settings.bootstrap)}
     uri = f"{folder}/external/{slug(other.name)}.json"
     last = read_json(uri) or {}
     photos = other.features.count()
@@ -203,7 +203,7 @@ def compare_captions(
     shift = word_shift(tokens, *sizes, settings.words)
     names = nouns(tokens)
     objects = named_objects(other.captions, names).toPandas()
-    groups = group_scores(other.scored, distances.photos, leaked, objects, settings, job.settings.compare)
+    groups = group_scores(other.scored, distances.photos, leaked, objects, settings, job.settings.bootstrap)
     named = [group["name"] for group in groups if group["kind"] == "object"]
     seen = named_objects(training.captions, named).groupBy("token").count().toPandas() if named else pd.DataFrame()
     return {

@@ -16,6 +16,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 import conf
+from conf.keys import describe
 from jobs.driver.runs.snapshot import keep_line
 from jobs.driver.spark.console import use_real_stderr
 from jobs.driver.spark.session import open_session
@@ -115,7 +116,7 @@ def _arguments(name: str, description: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=f"spark-submit jobs/{name}.py",
         description=description,
-        epilog=f"keys, defaults and meanings:\n{conf.describe()}",
+        epilog=f"keys, defaults and meanings:\n{describe(conf.Settings)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", metavar="FILE", help="YAML configuration (default: conf/local.yaml)")

@@ -41,13 +41,13 @@ def main(path: str) -> None:
     runs = {(name, seed): run_jobs(study, title, name, seed) for seed, name in product(seeds, names)}
     job = Job("compare", conf.load(study["config"], [*study["common"], "evaluate.split=dev"]))
     predictions = job.warehouse.table("predictions").read()
-    found = compare_runs(predictions, list(runs.values()), "dev", job.settings.compare).figures
+    found = compare_runs(predictions, list(runs.values()), "dev", job.settings.bootstrap).figures
     samples = {name: np.stack([found[runs[name, seed]]["bleu4"] for seed in seeds]) for name in names}
     settings = [describe(study, job, name, [runs[name, seed] for seed in seeds], samples) for name in names]
     report = {
         "reference": study["reference"], "config": study["config"], "seeds": seeds, "workers": job.settings.train.workers,
         "common": study["common"], "split": "dev", "beam_width": job.settings.evaluate.beam_width,
-        "confidence": job.settings.compare.confidence,
+        "confidence": job.settings.bootstrap.confidence,
         "interval": "bootstrap of the photos and of the seeds, both drawn alike for a setting and the reference",
         "photos": predictions.where(F.col("run_id") == runs[names[0], seeds[0]]).count(),
         "settings": settings,
@@ -85,7 +85,7 @@ def describe(study: dict, job: Job, name: str, runs: list[str], samples: dict[st
     sent = [worker["sent_mb"] * MEBIBYTE for line in lines for worker in line["workers"]]
     seconds = [line["seconds"] for line in lines]
     difference = samples[name] - samples[study["reference"]]
-    low, high = interval(of_drawn_seeds(difference, job.settings.compare.seed), job.settings.compare.confidence)
+    low, high = interval(of_drawn_seeds(difference, job.settings.bootstrap.seed), job.settings.bootstrap.confidence)
     return {
         "name": name, "overrides": study["settings"][name], "bytes_per_epoch": round(np.mean(sent)),
         "seconds_per_epoch": round(float(np.median(seconds)), 2), "bleu4_mean": round(float(samples[name][:, 0].mean()), 4),

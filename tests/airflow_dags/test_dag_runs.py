@@ -17,8 +17,8 @@ from conftest import Workspace
 OVERRIDES = [
     "storage.format=parquet", "extractor.name=vgg16", "extractor.layer=block3_pool", "extractor.pooling=avg",
     "extractor.weights=random:0", "text.min_count=1", "examples.shards=2", "evaluate.split=train",
-    "train.validation_split=train", "train.batch_size=10", "train.learning_rate=0.01", "train.epochs=30",
-    "model.embedding_dim=32", "model.lstm_units=64", "model.dropout=0", "compare.resamples=200",
+    "corpus.validation_split=train", "train.batch_size=10", "optimizer.learning_rate=0.01", "train.epochs=30",
+    "model.embedding_dim=32", "model.lstm_units=64", "model.dropout=0", "bootstrap.resamples=200",
 ]  # fmt: skip
 
 

@@ -53,14 +53,14 @@ def test_every_job_gets_the_run_and_its_own_settings(shown):
     run = "run.id=retrain_manual-2026-11-21T08-07-13.9-00-00"
     own = {
         "extract_features": "extractor.recompute=false",
-        "train": "train.take_over=false",
+        "train": "recovery.take_over=false",
         "gate": "gate.margin=0.02",
     }
     for job, setting in own.items():
         config, *settings = shown["arguments"][job][1:]
         assert config == str(ROOT / "conf" / "local.yaml")
         assert settings == ["train.epochs=3", setting, f"paths.runs={ROOT / 'data' / 'runs'}", run]
-    assert "train.take_over=true" in shown["retried"], "the driver of a killed task may still hold the run"
+    assert "recovery.take_over=true" in shown["retried"], "the driver of a killed task may still hold the run"
 
 
 def test_a_wrong_input_is_not_tried_again(shown):

@@ -42,7 +42,7 @@ def differences(one, other) -> tuple[float, float]:
     ("precision", "rate", "bound"), [("float64", 1e-3, 1e-9), ("float32", 1e-4, 1e-4), ("float32", 1e-3, None)]
 )
 def test_exactness_over_200_steps(real_photos, precision, rate, bound):
-    overrides = [f"train.precision={precision}", f"train.learning_rate={rate}", "model.dropout=0"]
+    overrides = [f"train.precision={precision}", f"optimizer.learning_rate={rate}", "model.dropout=0"]
     plans = {n: plan_of(real_photos, f"{precision}-{rate}-{n}", *overrides) for n in (1, 2, 3, 4)}
     assert plans[1].steps * plans[1].epochs == 200
     print(
@@ -81,7 +81,7 @@ class Harm:
 
 
 def test_recovery(real_photos):
-    overrides = [f"train.checkpoint_every={EVERY}", "train.stall_timeout=8", "train.restart_pause=1"]
+    overrides = [f"recovery.checkpoint_every={EVERY}", "recovery.stall_timeout=8", "recovery.restart_pause=1"]
     job = real_photos.job("train", *FOUR_EPOCHS, *overrides)
     quiet = plan_of(real_photos, "quiet", *overrides)
     with Lease(quiet.run_folder, 60, False) as lease:

@@ -72,7 +72,7 @@ def test_an_epoch_keeps_up_with_plain_keras(flickr8k, workers, threads, window):
     run = f"of-{workers}-{window}"
     settings = [
         f"train.workers={workers}",
-        f"train.length_window={window}",
+        f"train.bucket_by_length={window}",
         "train.validation_bleu=false",
         f"run.id={run}",
     ]

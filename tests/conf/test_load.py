@@ -23,11 +23,11 @@ def test_overrides_win_over_the_file():
         ("train.epochs=0", ["train.epochs", "0", "at least 1"]),
         ("model.dropout=1.5", ["model.dropout", "1.5"]),
         ("storage.format=orc", ["storage.format", "orc", "delta | parquet"]),
-        ("train.optimizer=adm", ["train.optimizer", "adam"]),
+        ("optimizer.name=adm", ["optimizer.name", "adam"]),
         ("train.epochs", ["train.epochs", "key=value"]),
         ("corpus.root=", ["corpus.root"]),
         ("train={epochs: 3}", ["train", "unknown key"]),
-        ("train.learning_rate=nan", ["train.learning_rate", "nan"]),
+        ("optimizer.learning_rate=nan", ["optimizer.learning_rate", "nan"]),
     ],
 )
 def test_an_impossible_override_names_the_key(override, words):

@@ -122,7 +122,7 @@ def test_again_there_is_nothing_to_do(explained):
     [
         ("photos=/nowhere/at.jpg", "explain.photos: /nowhere/at.jpg is no file"),
         ("photos=/nowhere/list.txt", "explain.photos: /nowhere/list.txt cannot be read"),
-        ("caption.weights=random:1", "caption.weights: random:1 has the hash"),
+        ("extractor.run_weights=random:1", "extractor.run_weights: random:1 has the hash"),
         ("run.id=auto", "no run in .* has been promoted"),
         ("run.id=missing", "run.id: no trained model"),
         ("explain.occlusion_stride=0", "explain.occlusion_stride"),

@@ -26,7 +26,7 @@ def truth(number: int) -> str:
 @pytest.fixture
 def judged(spark, tmp_path) -> Workspace:
     """A workspace with captions of 30 photos, ready for runs."""
-    workspace = Workspace(tmp_path, ["storage.format=parquet", "compare.resamples=300"])
+    workspace = Workspace(tmp_path, ["storage.format=parquet", "bootstrap.resamples=300"])
     names = [(f"{number}.jpg", truth(number)) for number in range(PHOTOS)]
     rows = spark.createDataFrame(names, "image_id string, text string").withColumn("caption_no", F.lit(0))
     both = rows.withColumn("split", F.lit("test")).union(rows.limit(6).withColumn("split", F.lit("train")))

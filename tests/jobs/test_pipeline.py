@@ -114,7 +114,7 @@ def test_a_run_is_not_resumed_with_another_configuration(delta_pipeline):
 def test_an_epochs_bleu_is_that_of_its_greedy_captions(parquet_pipeline):
     workspace, outcomes = parquet_pipeline
     run = outcomes["train"].run
-    scored = workspace.run("evaluate", f"run.id={run}", "evaluate.split=dev", "evaluate.beam_width=1").metrics
+    scored = workspace.run("evaluate", f"run.id={run}", "evaluate.split=dev", "decoding.beam_width=1").metrics
     history = (workspace.folder / "runs" / run / "metrics.jsonl").read_text().splitlines()
     best = min(map(json.loads, history), key=lambda line: line["val_loss"])
     assert best["bleu1"] > 0

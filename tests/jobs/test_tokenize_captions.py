@@ -157,7 +157,7 @@ def test_without_lists_a_hash_deals_the_splits(workspace):
 
 def test_without_a_validation_split_part_of_training_becomes_it(small):
     (small.corpus / "x.devImages.txt").unlink()
-    small.run("tokenize_captions", "text.min_count=1", "train.validation_share=0.5")
+    small.run("tokenize_captions", "text.min_count=1", "corpus.validation_fraction=0.5")
     splits = {row.image_id: row.split for row in small.table("captions").read().collect()}
     assert set(splits.values()) == {"train", "dev", "test"}
 

@@ -29,7 +29,12 @@ from udfs.errors import InputError
 
 # 160 captions in batches of two, from lanes of 55, 55 and 50; a checkpoint every 15 steps.
 EPOCHS, STEPS, EVERY = 16, 83, 15
-LONGER = [f"train.epochs={EPOCHS}", "train.batch_size=2", f"train.checkpoint_every={EVERY}", "train.restart_pause=0.1"]
+LONGER = [
+    f"train.epochs={EPOCHS}",
+    "train.batch_size=2",
+    f"recovery.checkpoint_every={EVERY}",
+    "recovery.restart_pause=0.1",
+]
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +99,7 @@ def place(event: dict) -> int:
 
 
 def test_one_job_survives_a_taken_port_killed_workers_and_a_stopped_one(quiet, tmp_path):
-    job = quiet.job("train", *LONGER, "train.max_restarts=4", "train.stall_timeout=8")
+    job = quiet.job("train", *LONGER, "recovery.max_restarts=4", "recovery.stall_timeout=8")
     plan = in_folder(make_plan(job, find_run(job)), quiet.folder / "runs" / "troubled")
     assert plan.steps == STEPS
     saboteur, said = Saboteur(quiet.folder / "runs" / "troubled"), []
@@ -117,7 +122,7 @@ def test_one_job_survives_a_taken_port_killed_workers_and_a_stopped_one(quiet, t
 
 
 def test_a_gang_that_fails_again_and_again_ends_with_the_last_lines_of_the_culprit(quiet):
-    job = quiet.job("train", *LONGER, "train.max_restarts=1")
+    job = quiet.job("train", *LONGER, "recovery.max_restarts=1")
     broken = replace(make_plan(job, find_run(job)), optimizer="none such")
     said = []
     plan = in_folder(broken, quiet.folder / "runs" / "broken")
@@ -245,7 +250,7 @@ def test_metrics_reach_tensorboard_and_mlflow_too(quiet, monkeypatch):
 
 
 def test_a_gang_that_does_not_assemble_in_time_is_ended(quiet):
-    job = quiet.job("train", *LONGER, "train.max_restarts=0", "train.start_timeout=1")
+    job = quiet.job("train", *LONGER, "recovery.max_restarts=0", "recovery.start_timeout=1")
     plan = in_folder(make_plan(job, find_run(job)), quiet.folder / "runs" / "slow")
     began = time.monotonic()
     with Lease(plan.run_folder, 60, False) as lease, pytest.raises(GangFailed, match=r"train\.start_timeout: 0 of 2"):
@@ -274,7 +279,7 @@ def test_a_gang_without_files_or_memory_is_refused(quiet, tmp_path, probe, neede
     ("keys", "words"),
     [
         (["spark.dynamicAllocation.enabled"], "spark.dynamicAllocation.enabled: found true"),
-        (["spark.authenticate", "spark.network.crypto.enabled"], "set train.allow_plain_grpc=true"),
+        (["spark.authenticate", "spark.network.crypto.enabled"], "set recovery.allow_plain_grpc=true"),
     ],
 )
 def test_a_spark_that_cannot_run_a_gang_is_refused(quiet, keys, words):
@@ -288,14 +293,14 @@ def test_a_spark_that_cannot_run_a_gang_is_refused(quiet, keys, words):
 @pytest.mark.parametrize("other", ["gradient_rank=4", "ema_momentum=0.9"])
 def test_what_workers_that_train_alone_cannot_share_is_refused(other):
     key = other.partition("=")[0]
-    with pytest.raises(InputError, match=f"train.{key}: .*train.average_every.* to 0"):
-        require_possible(conf.load(None, [f"train.{other}", "train.average_every=5"]))
+    with pytest.raises(InputError, match=f"train.{key}: .*communication.local_sgd_steps.* to 0"):
+        require_possible(conf.load(None, [f"train.{other}", "communication.local_sgd_steps=5"]))
     require_possible(conf.load(None, [f"train.{other}"]))
 
 
 def test_tied_embeddings_have_no_bias_to_begin_with():
-    with pytest.raises(InputError, match=r"train.initial_bias: .*set it to zeros"):
-        require_possible(conf.load(None, ["train.initial_bias=frequencies", "model.tie_embeddings=true"]))
+    with pytest.raises(InputError, match=r"model.initial_bias: .*set it to zeros"):
+        require_possible(conf.load(None, ["model.initial_bias=frequencies", "model.tie_embeddings=true"]))
 
 
 def test_shards_that_workers_cannot_share_evenly_are_told():

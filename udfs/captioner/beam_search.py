@@ -24,16 +24,16 @@ class Search:
     """How captions are searched for. A beam of 1 is greedy decoding, whatever the length exponent.
 
     Each step keeps the `beam_width` best of all kept hypotheses with each possible next word, finished ones among them.
-    Best is the highest sum of log-probabilities / length ** `length_exponent`, the length being that in words with the
+    Best is the highest sum of log-probabilities / length ** `length_penalty`, the length being that in words with the
     end token (Wu et al., 2016, "Google's neural machine translation system", section 7, without its constants). Of
     equals, the one that continues the better hypothesis comes first, then the one with the lower token id.
-    `no_repeated_trigram` forbids a word that would repeat three words of its hypothesis (Paulus et al., 2017, "A deep
+    `no_repeat_ngram_size` n forbids a word that would repeat n words of its hypothesis, 0 none (Paulus et al., 2017, "A deep
     reinforced model for abstractive summarization", section 2.5).
     """
 
     beam_width: int = 1
-    length_exponent: float = 0.7
-    no_repeated_trigram: bool = False
+    length_penalty: float = 0.7
+    no_repeat_ngram_size: int = 0
 
 
 GREEDY = Search()
@@ -74,7 +74,7 @@ class Decoder:
         """
         import tensorflow as tf
 
-        width, penalty = self._search.beam_width, lambda length: length**self._search.length_exponent
+        width, penalty = self._search.beam_width, lambda length: length**self._search.length_penalty
         count = tf.shape(photo)[0]
         lines = count * width
         seen = tf.repeat(self._see(photo), width, axis=0)
@@ -113,22 +113,30 @@ class Decoder:
         k = min(self._search.beam_width, len(self._never))
         normaliser = tf.reduce_logsumexp(logits, axis=-1, keepdims=True)
         logits = logits + self._never
-        if self._search.no_repeated_trigram and self._max_length > 2:
-            logits = _without_repeated_trigrams(logits, words, step)
+        size = self._search.no_repeat_ngram_size
+        if 0 < size <= self._max_length:
+            logits = _without_repeated_ngrams(logits, words, step, size)
         best, word = tf.math.top_k(logits, k)  # of equals, the lower index first
         stay = tf.constant([[0.0] + [-np.inf] * (k - 1)], self._dtype)
         return tf.where(done, PADDING, word), tf.where(done, stay, best - normaliser)
 
 
-def _without_repeated_trigrams(logits, words, step):
-    """The logits (lines, vocabulary), -inf for what followed the last two of a line's `step` words before."""
+def _without_repeated_ngrams(logits, words, step, size: int):
+    """The logits (rows, vocabulary), with -inf for each word that would repeat `size` words of its row's hypothesis.
+
+    words: int32 (rows, max_length), of which the first `step` columns are filled.
+    """
     import tensorflow as tf
 
-    first, second, third = words[:, :-2], words[:, 1:-1], words[:, 2:]
-    before_last, last = (words[:, tf.maximum(step - back, 0)][:, None] for back in (2, 1))
-    earlier = tf.range(2, tf.shape(words)[1]) < step
-    found = tf.where((first == before_last) & (second == last) & earlier)
-    places = tf.stack([tf.cast(found[:, 0], tf.int32), tf.gather_nd(third, found)], axis=1)
+    count = words.shape[1] - size + 1  # n-grams that fit
+    last = words[:, size - 1 :]  # the last word of each n-gram
+    repeats = tf.range(size - 1, words.shape[1])[None, :] < step
+    for place in range(size - 1):
+        current = words[:, tf.maximum(step - (size - 1) + place, 0)][:, None]
+        repeats = repeats & (words[:, place : place + count] == current)
+    repeats = repeats & tf.ones_like(last, tf.bool)
+    found = tf.where(repeats)
+    places = tf.stack([tf.cast(found[:, 0], tf.int32), tf.gather_nd(last, found)], axis=1)
     never = tf.fill([tf.shape(places)[0]], tf.constant(-np.inf, logits.dtype))
     return tf.tensor_scatter_nd_update(logits, places, never)
 

@@ -21,7 +21,7 @@ from udfs.engine import checkpoint
 from udfs.engine.attempts import RunWriter
 from udfs.engine.checkpoint import Checkpoint
 from udfs.engine.learning_curves import best_line, diagnose, out_of_patience
-from udfs.engine.plan import Member, Plan, workers_differ
+from udfs.engine.plan import Member, Plan
 from udfs.engine.reader import Split, worker_batches
 from udfs.engine.step import Engine
 from udfs.engine.tensorboard import event_file
@@ -138,7 +138,11 @@ class Training:
 
     def with_own_state(self) -> range:
         """The ranks that have something which the chief's checkpoint does not hold."""
-        return range(self.member.workers if workers_differ(self.plan) and self.member.workers > 1 else 0)
+        return range(
+            self.member.workers
+            if (self.plan.average_every or self.plan.gradient_rank) and self.member.workers > 1
+            else 0
+        )
 
     def wait_for_all(self) -> None:
         self.engine.exchange.total([np.ones(1)])
@@ -157,8 +161,8 @@ class Training:
                 self.engine.average()
             if not math.isfinite(sums[0]):
                 raise InputError(
-                    f"train.learning_rate: found {plan.learning_rate}, and the loss of epoch {epoch} became {sums[0]} at "
-                    f"step {step}; lower it, or set train.clip_norm=1"
+                    f"optimizer.learning_rate: found {plan.learning_rate}, and the loss of epoch {epoch} became {sums[0]} at "
+                    f"step {step}; lower it, or set optimizer.clip_norm=1"
                 )
             seconds = time.monotonic() - began
             self.moved("step", epoch, step, plan.steps, loss=sums[0] / max(sums[2], 1), seconds=seconds)

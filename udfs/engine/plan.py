@@ -112,7 +112,7 @@ class Plan:
 
 def workers_differ(train) -> bool:
     """Whether each worker has a state of its own, so that the outcome depends on their number; of a Plan or conf's Train."""
-    return bool(train.average_every or train.gradient_rank)
+    return bool(train.local_sgd_steps or train.powersgd_rank)
 
 
 @dataclass(frozen=True)

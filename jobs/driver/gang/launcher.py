@@ -11,7 +11,7 @@ from functools import partial
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
-from conf.schema import Train
+from conf import Settings
 from jobs.driver.gang.event_server import ReportServer
 from jobs.driver.gang.lease import Lease
 from jobs.driver.gang.preflight import wait_for_slots
@@ -37,48 +37,48 @@ class GangFailed(RuntimeError):
 def run_gang(
     spark: SparkSession,
     plan: Plan,
-    settings: Train,
+    settings: Settings,
     lease: Lease,
     view: Callable[[dict], None],
     say: Callable[[str], None],
 ) -> list[dict]:
-    """Trains a plan with `settings.workers` workers and returns each one's result, in order of rank.
+    """Trains a plan with `settings.train.workers` workers and returns each one's result, in order of rank.
 
     `view` receives the workers' events. Spark never starts a failed barrier result stage again, so that is done here, up to
     `max_restarts` times with a growing pause; the workers go on from their last checkpoint.
     Raises GangFailed after the last attempt, InputError where another attempt would fail alike.
     """
-    for restart in range(settings.max_restarts + 1):
+    for restart in range(settings.recovery.max_restarts + 1):
         if restart:
-            wait_for_slots(spark, settings.workers, settings.start_timeout)
+            wait_for_slots(spark, settings.train.workers, settings.recovery.start_timeout)
             lease.begin_attempt()
         try:
             return _attempt(spark, plan, settings, lease.attempt, view)
         except GangFailed as failure:
             if failure.why in HOPELESS:
                 raise InputError(failure.brief) from failure
-            if restart == settings.max_restarts:
+            if restart == settings.recovery.max_restarts:
                 raise
-            pause = min(settings.restart_pause * 2**restart, LONGEST_PAUSE)
+            pause = min(settings.recovery.restart_pause * 2**restart, LONGEST_PAUSE)
             say(
                 f"attempt {lease.attempt} failed: {failure.brief}; starting again in {pause:.0f} s from the last "
-                f"checkpoint ({settings.max_restarts - restart} restarts left)"
+                f"checkpoint ({settings.recovery.max_restarts - restart} restarts left)"
             )
         time.sleep(pause)
     raise AssertionError("unreachable")
 
 
 def _attempt(
-    spark: SparkSession, plan: Plan, settings: Train, attempt: int, view: Callable[[dict], None]
+    spark: SparkSession, plan: Plan, settings: Settings, attempt: int, view: Callable[[dict], None]
 ) -> list[dict]:
     cores = int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
-    watch = GangWatch(settings.workers, settings.start_timeout, settings.stall_timeout)
+    watch = GangWatch(settings.train.workers, settings.recovery.start_timeout, settings.recovery.stall_timeout)
 
     def receive(event: dict) -> None:
         watch.receive(event)
         view(event)
 
-    members = spark.sparkContext.parallelize(range(settings.workers), settings.workers).barrier()
+    members = spark.sparkContext.parallelize(range(settings.train.workers), settings.train.workers).barrier()
     with ReportServer(spark, receive, watch.lost) as server, _guarded(spark, watch, server):
         work = partial(run_member, plan.to_json(), server.call, attempt, cores)
         try:

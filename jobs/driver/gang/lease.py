@@ -32,7 +32,7 @@ class Lease:
             raise InputError(
                 f"run.id: {folder} is held by attempt {current} of process {holder['pid']} on {holder['host']} since "
                 f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(holder['time']))} UTC; wait for it, choose another run.id, or "
-                "set train.take_over=true to take the run from it"
+                "set recovery.take_over=true to take the run from it"
             )
         self.attempt = current
         self.begin_attempt()

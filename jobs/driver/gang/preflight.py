@@ -10,7 +10,7 @@ from functools import partial
 
 from pyspark.sql import SparkSession
 
-from conf.schema import Train
+from conf import Settings
 from udfs import files
 from udfs.errors import InputError
 
@@ -18,7 +18,7 @@ ENCRYPTION = ("spark.network.crypto.enabled", "spark.ssl.rpc.enabled", "spark.ss
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-def require_cluster(spark: SparkSession, settings: Train) -> None:
+def require_cluster(spark: SparkSession, settings: Settings) -> None:
     """Checks that a barrier stage of `train.workers` tasks can start here. Raises InputError that names the key to change."""
     given = dict(spark.sparkContext.getConf().getAll())
     if given.get("spark.dynamicAllocation.enabled", "false").lower() == "true":
@@ -27,12 +27,12 @@ def require_cluster(spark: SparkSession, settings: Train) -> None:
             "add --conf spark.dynamicAllocation.enabled=false"
         )
     encrypted = [key for key in ENCRYPTION if given.get(key, "false").lower() == "true"]
-    if encrypted and not settings.allow_plain_grpc:
+    if encrypted and not settings.recovery.allow_plain_grpc:
         raise InputError(
             f"{encrypted[0]}: found true, but TensorFlow's workers exchange gradients over plain gRPC; set "
-            "train.allow_plain_grpc=true if their network is trusted, or train with train.workers=1 on one host"
+            "recovery.allow_plain_grpc=true if their network is trusted, or train with train.workers=1 on one host"
         )
-    wait_for_slots(spark, settings.workers, settings.start_timeout)
+    wait_for_slots(spark, settings.train.workers, settings.recovery.start_timeout)
 
 
 def wait_for_slots(spark: SparkSession, workers: int, seconds: float) -> None:

@@ -68,14 +68,14 @@ class GangWatch:
         stalled = [r for r, w in self.states.items() if not w.finished and now - w.moved > self.stall_timeout]
         if missing and now - self.began > self.start_timeout:
             self._end(
-                f"train.start_timeout: {self.workers - len(missing)} of {self.workers} workers were ready after "
+                f"recovery.start_timeout: {self.workers - len(missing)} of {self.workers} workers were ready after "
                 f"{self.start_timeout:.0f} s, without {', '.join(map(self._who, missing))}",
                 missing[0],
             )
         elif stalled and not missing:
             suspect, sign = self._suspect()
             self._end(
-                f"train.stall_timeout: no step for {self.stall_timeout:.0f} s, waiting for {self._who(suspect)}, "
+                f"recovery.stall_timeout: no step for {self.stall_timeout:.0f} s, waiting for {self._who(suspect)}, "
                 f"{self.states[suspect].place}: {sign}",
                 suspect,
             )

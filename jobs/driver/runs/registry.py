@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
@@ -12,6 +11,7 @@ from urllib.parse import urlparse
 from pyspark.sql import functions as F
 
 from conf import Settings
+from conf.keys import keys_of
 from jobs.driver.spark.hadoop_files import absolute
 from udfs import files
 from udfs.engine.plan import workers_differ
@@ -26,11 +26,6 @@ SCHEMA = (
     "status string, promoted boolean, reasons array<string>, updated timestamp"
 )
 KEYS = ["run_id", "decision"]
-# How a run is carried out, but not what comes of it.
-OPERATIONAL = (
-    "workers", "checkpoint_every", "keep_checkpoints", "max_restarts", "restart_pause", "start_timeout", "stall_timeout",
-    "progress_seconds", "lease_timeout", "take_over", "allow_plain_grpc",
-)  # fmt: skip
 
 
 def run_folder(settings: Settings, run_id: str) -> str:
@@ -52,11 +47,14 @@ def runs_root(settings: Settings) -> str:
 
 def identity(settings: Settings, made_from: dict) -> dict:
     """What decides the outcome of a training run, flat: settings and the table versions it reads."""
-    train = {key: value for key, value in asdict(settings.train).items() if key not in OPERATIONAL}
-    if workers_differ(settings.train):
-        train["workers"] = settings.train.workers
-    groups = {"model": asdict(settings.model), "train": train, "tables": made_from}
-    return {f"{group}.{key}": value for group, values in groups.items() for key, value in values.items()}
+    found = {
+        name: getattr(getattr(settings, name.partition(".")[0]), key.name.partition(".")[2])
+        for name, key in keys_of(Settings).items()
+        if key.affects_training
+    }
+    if workers_differ(settings.communication):
+        found["train.workers"] = settings.train.workers
+    return {**found, **{f"tables.{key}": value for key, value in made_from.items()}}
 
 
 def fingerprint(values: dict) -> str:

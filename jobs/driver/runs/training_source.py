@@ -67,7 +67,7 @@ def training_source(job: Job) -> Source:
     found = {key: made_from.get(key) for key in ("extractor", "validation_split", "shards")}
     wanted = {
         "extractor": extractor.fingerprint,
-        "validation_split": settings.train.validation_split,
+        "validation_split": settings.corpus.validation_split,
         "shards": settings.examples.shards,
     }
     for key, value in note.get("text", {}).items():

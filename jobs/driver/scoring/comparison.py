@@ -9,7 +9,7 @@ import numpy as np
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from conf.schema import Compare
+from conf.schema import Bootstrap
 from jobs.driver.scoring.baselines import constant_captions, shuffled_captions, with_counts
 from jobs.driver.scoring.scores import BLEU_NUMBERS, bleu_figures, bleu_row, interval_of
 from udfs.errors import InputError
@@ -35,7 +35,7 @@ class Comparison:
         return self.figures[second][name] - self.figures[first][name]
 
 
-def compare_runs(predictions: DataFrame, runs: list[str], split: str, settings: Compare) -> Comparison:
+def compare_runs(predictions: DataFrame, runs: list[str], split: str, settings: Bootstrap) -> Comparison:
     """Compares runs on the photos of a split that all of them captioned, with the same references.
 
     Raises InputError where there are none.
@@ -59,7 +59,7 @@ def compare_runs(predictions: DataFrame, runs: list[str], split: str, settings: 
 
 
 def compare_with_baselines(
-    predictions: DataFrame, captions: DataFrame, run: str, split: str, settings: Compare
+    predictions: DataFrame, captions: DataFrame, run: str, split: str, settings: Bootstrap
 ) -> Comparison:
     """Compares a run with captions that never look at the photo: the most frequent one, and those of other photos."""
     rows = predictions.where((F.col("run_id") == run) & (F.col("split") == split)).persist()
@@ -90,7 +90,7 @@ def _of_run(name: str, rows: DataFrame) -> list[DataFrame]:
     return [own, shuffled]
 
 
-def _samples(parts: list[DataFrame], settings: Compare) -> dict[str, np.ndarray]:
+def _samples(parts: list[DataFrame], settings: Bootstrap) -> dict[str, np.ndarray]:
     """The sums of every array column over the photos of each sample: {column: int64 (samples + 1, its length)}."""
     rows = reduce(lambda left, right: left.join(right, "image_id"), parts)
     names = [name for name in rows.columns if name != "image_id"]

@@ -13,7 +13,7 @@ from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from conf.schema import Compare
+from conf.schema import Bootstrap
 from jobs.driver.scoring.baselines import constant_captions, human_captions, nearest_captions, shuffled_captions
 from udfs.scoring.bleu import LEGACY_WEIGHTS, ORDERS, UNIFORM, BleuCounts, bleu_scores
 from udfs.scoring.bootstrap import interval, weighted_sums_by_system
@@ -25,7 +25,7 @@ NUMBERS = BLEU_NUMBERS + 2  # and CIDEr-D with the number of captions
 BASELINES = ("most_frequent_caption", "shuffled_photos", "nearest_photo", "human")
 
 
-def score_captions(scored: DataFrame, captions: DataFrame, features: DataFrame, settings: Compare) -> dict:
+def score_captions(scored: DataFrame, captions: DataFrame, features: DataFrame, settings: Bootstrap) -> dict:
     """The metrics of rows (image_id, hypothesis, references), beside the baselines' on the same photos.
 
     captions, features: those of all splits, the features of the run's extractor only. Returns bleu1..bleu4 and cider_d,
@@ -68,7 +68,7 @@ def with_boundary_tokens(scored: DataFrame) -> DataFrame:
     )
 
 
-def bootstrap_sums(systems: dict[str, DataFrame], scored: DataFrame, settings: Compare) -> dict[str, np.ndarray]:
+def bootstrap_sums(systems: dict[str, DataFrame], scored: DataFrame, settings: Bootstrap) -> dict[str, np.ndarray]:
     """What is summed over the photos, then over those of each bootstrap sample: {system: int64 (samples + 1, NUMBERS)}."""
     columns = ["image_id", "hypothesis", "references"]
     named = [rows.select(F.lit(name).alias("system"), *columns) for name, rows in systems.items()]

@@ -8,7 +8,7 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from conf.schema import Compare, External
+from conf.schema import Bootstrap, External
 from jobs.driver.scoring.scores import bleu_row
 from udfs.scoring.group_scores import SCHEMA, score_group
 from udfs.scoring.populations import bin_of, quantile_edges
@@ -22,7 +22,7 @@ def group_scores(
     leaked: set[str],
     objects: pd.DataFrame,
     settings: External,
-    compare: Compare,
+    bootstrap: Bootstrap,
 ) -> list[dict]:
     """Every group with its photos, BLEU-1, BLEU-4 and the interval of that; `kind` says what its photos have in common.
 
@@ -35,7 +35,7 @@ def group_scores(
         .join(groups, "image_id")
         .select("kind", "name", "image_id", "counts")
     )
-    work = partial(score_group, compare.resamples, compare.seed, compare.confidence)
+    work = partial(score_group, bootstrap.resamples, bootstrap.seed, bootstrap.confidence)
     found = rows.groupBy("kind", "name").applyInPandas(work, SCHEMA).toPandas()
     groups = [{**row, **bounds.get((row["kind"], row["name"]), {})} for row in found.to_dict("records")]
     return sorted(groups, key=_order)

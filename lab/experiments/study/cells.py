@@ -22,7 +22,7 @@ from lab.experiments.study.results import Results
 from lab.experiments.study.settings import Study
 
 KEYS = ("engine", "regime", "nodes", "bandwidth_mbit", "repetition")
-ENDLESS = ("train.epochs=1000", "train.checkpoint_every=0", "train.validation_bleu=false")
+ENDLESS = ("train.epochs=1000", "recovery.checkpoint_every=0", "train.validation_bleu=false")
 SETTLING_SECONDS = 5  # until packets that were queued under the rate before are gone
 
 

@@ -17,7 +17,9 @@ def work_of(study: Study, run: dict) -> Work:
     """What a step of a run computes and sends, from its overrides."""
     own = study.engines[run["engine"]].overrides(run["nodes"], run["bandwidth_mbit"])
     given = dict(text.split("=", 1) for text in [*study.always, *own])
-    steps = int(given.get("train.average_every", 0)) or int(given.get("train.sync_every", 1))
+    steps = int(given.get("communication.local_sgd_steps", 0)) or int(
+        given.get("communication.gradient_accumulation_steps", 1)
+    )
     size = run["bytes_per_epoch"] / max(run["steps_per_epoch"], 1) * steps
     nodes = run["nodes"]
     return Work(float(given["train.batch_size"]), size * nodes / (2 * (nodes - 1)) if nodes > 1 else 0.0, steps)

@@ -22,7 +22,7 @@ def begun_by(folder, **changes) -> None:
 def test_a_run_is_held_until_it_is_released(tmp_path):
     with Lease(str(tmp_path), 60, False) as first:
         assert first.attempt == 1
-        with pytest.raises(InputError, match=rf"held by attempt 1 of process {os.getpid()} on .*train.take_over"):
+        with pytest.raises(InputError, match=rf"held by attempt 1 of process {os.getpid()} on .*recovery.take_over"):
             Lease(str(tmp_path), 60, False)
         assert first.begin_attempt() == 2
         first.require_held()

@@ -38,7 +38,7 @@ def test_a_gang_has_time_to_assemble_but_not_for_ever(watch, clock):
     clock[0] += 2
     assert watch.must_end()
     assert watch.blame()["error"] == (
-        "train.start_timeout: 1 of 2 workers were ready after 100 s, without worker 1 on host-1:1"
+        "recovery.start_timeout: 1 of 2 workers were ready after 100 s, without worker 1 on host-1:1"
     )
 
 
@@ -62,7 +62,7 @@ def test_the_stopped_worker_is_named_and_not_the_one_that_waits(watch, clock):
     watch.receive({"kind": "failed", "rank": 1, "why": "killed", "error": "e", "lines": "of 1"})
     blame = watch.blame()
     assert blame["error"] == (
-        "train.stall_timeout: no step for 30 s, waiting for worker 1 on host-1:1, at epoch 1, step 4: its process is stopped"
+        "recovery.stall_timeout: no step for 30 s, waiting for worker 1 on host-1:1, at epoch 1, step 4: its process is stopped"
     )
     assert blame["lines"] == "of 1"
 

@@ -8,7 +8,7 @@ from jobs.train import find_run, make_plan
 from udfs.captioner.model import build_captioner
 
 # At 1e-3 a ReLU's input within rounding of zero sets the paths apart sooner or later; see docs/engine.md.
-SETTINGS = ["train.epochs=4", "train.batch_size=32", "train.learning_rate=1e-4", "model.dropout=0"]
+SETTINGS = ["train.epochs=4", "train.batch_size=32", "optimizer.learning_rate=1e-4", "model.dropout=0"]
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def plan(delta_pipeline):
     workspace, _ = delta_pipeline
     job = workspace.job(
         "train", "model.dropout=0", "train.epochs=3", "train.batch_size=37", "train.precision=float64",
-        "train.clip_norm=0.05", "train.checkpoint_every=2", "train.keep_checkpoints=9",
+        "optimizer.clip_norm=0.05", "recovery.checkpoint_every=2", "recovery.keep_checkpoints=9",
     )  # fmt: skip
     return make_plan(job, find_run(job))
 
@@ -231,7 +231,7 @@ def test_training_stops_early_alike_on_every_worker_and_stays_stopped(plan, tmp_
 def test_a_training_begins_with_the_frequencies_of_its_captions(delta_pipeline, plan):
     """The loss of the first step is then about the words' entropy, far below that of even odds."""
     workspace, _ = delta_pipeline
-    job = workspace.job("train", "train.initial_bias=frequencies", "train.precision=float64")
+    job = workspace.job("train", "model.initial_bias=frequencies", "train.precision=float64")
     counted = make_plan(job, find_run(job)).token_counts
     rows = job.warehouse.table("tokens").read().where("split = 'train'").collect()
     words = Counter(token for row in rows for token in row.token_ids[1:])
@@ -304,4 +304,4 @@ def test_a_loss_that_is_no_number_ends_training_with_what_to_change(plan, tmp_pa
     with Gang(found, 1) as gang:
         event = gang.wait_for(0, "hopeless")
     assert event["why"] == "input"
-    assert event["error"].startswith("train.learning_rate: found 1e+200")
+    assert event["error"].startswith("optimizer.learning_rate: found 1e+200")

@@ -27,7 +27,7 @@ def small_study(folder) -> Study:
     engines = {
         "thesis": Engine(always=["train.batch_size=32"]),
         "ours": Engine(
-            always=["train.batch_size=32"], nodes={4: ["train.average_every=100"]}, paths=[1, 4]
+            always=["train.batch_size=32"], nodes={4: ["communication.local_sgd_steps=100"]}, paths=[1, 4]
         ),
         "larger batch": Engine(always=["train.batch_size=64"], variation=True),
     }  # fmt: skip
@@ -140,7 +140,7 @@ def check_least_links(lines: list[dict], cost: Cost) -> None:
 
 
 def test_an_engine_may_have_settings_for_a_bandwidth_which_are_learned_and_timed_apart():
-    thin, narrow = ["train.gradient_rank=8"], ["train.gradient_rank=2"]
+    thin, narrow = ["communication.powersgd_rank=8"], ["communication.powersgd_rank=2"]
     engine = Engine(always=["train.seed=1"], links={0: thin, 100: thin, 10: narrow}, paths=[1, 2])
     study = Study(engines={"ours": engine}, nodes=[1, 2, 4], bandwidths_mbit=[0, 100, 10])
     assert study.paths("ours") == [(1, 0.0), (2, 0.0), (2, 10.0)]

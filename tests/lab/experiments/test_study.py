@@ -30,7 +30,7 @@ def test_a_study_measures_one_and_two_nodes_and_goes_on_where_it_was_stopped(par
         ],
         "engines": {
             "thesis": {"always": [f"train.batch_size={BATCH}"]},
-            "low rank": {"always": [f"train.batch_size={BATCH}", "train.gradient_rank=4"], "variation": True},
+            "low rank": {"always": [f"train.batch_size={BATCH}", "communication.powersgd_rank=4"], "variation": True},
         },
         "variation_nodes": [2], "variation_bandwidth_mbit": MBIT,
         "regimes": {"equal": {"cpus_each": 0.7}},

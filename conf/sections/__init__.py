@@ -1,0 +1,1 @@
+"""The sections of the jobs' configuration, grouped by what reads them."""

@@ -1,0 +1,98 @@
+"""Keys of the corpus, the tables that are made from it, and the places where everything is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from conf.key import key, text, training_key
+
+
+@dataclass
+class Corpus:
+    root: Annotated[str, text("folder with the photos, the captions and the split lists; any URI Spark reads")] = (
+        "data/sample"
+    )
+    photos: Annotated[
+        str, text("folder of the photos, relative to corpus.root; auto: the only folder that holds pictures")
+    ] = "auto"
+    captions: Annotated[
+        str, text("caption file, relative to corpus.root: *.token.txt, an image,caption CSV or a COCO JSON")
+    ] = "auto"
+    validation_split: Annotated[
+        str,
+        text(
+            "split that chooses the best epoch; made from the training photos if the corpus has none",
+            affects_training=True,
+        ),
+    ] = "dev"
+    validation_fraction: Annotated[
+        float, training_key("fraction of the training photos in a validation split made this way", low=0.001, high=0.9)
+    ] = 0.1
+    max_pixels: Annotated[int, key("largest picture that is decoded, in pixels", low=1)] = 50_000_000
+    min_side: Annotated[int, key("smallest allowed width and height of a picture, in pixels", low=1)] = 16
+    max_bytes: Annotated[int, key("largest file that is read, in bytes", low=1)] = 64 * 2**20
+    convert: Annotated[bool, key("convert greyscale, CMYK, 16-bit and animated pictures to 8-bit RGB")] = False
+
+
+@dataclass
+class Sample:
+    photos: Annotated[int, key("number of scenes that draw_sample draws", low=10)] = 400
+    seed: Annotated[int, key("seed of the drawn corpus", low=0)] = 0
+    side: Annotated[int, key("width and height of a drawn photo, in pixels", low=32, high=4096)] = 224
+
+
+@dataclass
+class Paths:
+    warehouse: Annotated[str, text("location of the tables: a path, a URI, or catalog.schema (Delta only)")] = (
+        "data/warehouse"
+    )
+    runs: Annotated[str, text("folder of the training runs; driver and executors read and write it")] = "data/runs"
+
+
+@dataclass
+class Storage:
+    format: Annotated[Literal["delta", "parquet"], key("table format")] = "delta"
+
+
+@dataclass
+class Extractor:
+    name: Annotated[str, text("network of keras.applications: vgg16, inception_v3, mobilenet_v2, resnet50, ...")] = (
+        "vgg16"
+    )
+    layer: Annotated[str, text("layer whose output is the feature; default: the last layer before the classes")] = (
+        "default"
+    )
+    pooling: Annotated[Literal["none", "avg"], key("avg averages the layer's output over its positions")] = "none"
+    weights: Annotated[str, text("imagenet (Keras downloads them), a weights file, or random:SEED")] = "imagenet"
+    run_weights: Annotated[
+        str,
+        text(
+            "where caption and explain find the weights of a run's network: auto (where training found them), imagenet or a file"
+        ),
+    ] = "auto"
+    batch_size: Annotated[int, key("photos in one forward pass", low=1)] = 32
+    precision: Annotated[Literal["float32", "bfloat16"], key("number format of the network")] = "float32"
+    recompute: Annotated[bool, key("compute all features again, including those already in the table")] = False
+
+
+@dataclass
+class Text:
+    min_count: Annotated[
+        int, key("smallest number of occurrences in the training captions for a word to be in the vocabulary", low=1)
+    ] = 5
+    max_length: Annotated[
+        int, key("longest caption in LSTM steps (start token and words); longer captions are cut", low=2)
+    ] = 34
+    max_words: Annotated[int, key("largest number of words in a caption; longer captions are refused", low=1)] = 200
+    letters_only: Annotated[
+        bool, key("drop one-letter words and words with anything but letters, as the thesis did")
+    ] = False
+
+
+@dataclass
+class Examples:
+    shards: Annotated[int, key("shards of the examples table, which is also the largest number of workers", low=1)] = 16
+    rows_per_file: Annotated[
+        int, key("largest number of photos in a shard's file (one row group); bounds a worker's memory", low=1)
+    ] = 512

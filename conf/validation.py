@@ -1,0 +1,123 @@
+"""Validates the values of any configuration class with msgspec, and says what to change.
+
+The jobs, the laboratory and the study share it. Types, bounds, choices and the rules across keys (`__post_init__`) come from
+the class; msgspec checks them and gives the path of the first value that fails.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import msgspec
+
+from conf.keys import Key, is_section, keys_of
+from udfs.errors import InputError
+
+Kind = TypeVar("Kind")
+PATH = re.compile(r" - at `\$\.?(.*)`$")
+
+
+class ConfigError(InputError):
+    """A configuration that cannot be used; the message names the key and what to do."""
+
+
+def validated(
+    kind: type[Kind],
+    values: Iterable[tuple[str, Any]],
+    renamed: Mapping[str, str] | None = None,
+    help_command: str = "",
+) -> Kind:
+    """An instance of a configuration class from (dotted key, value) pairs; a later pair replaces an earlier one.
+
+    Args:
+        kind: A dataclass, whose defaults hold for all other keys.
+        values: As YAML gives them. A text key takes any plain value as text.
+        renamed: New names of keys that were renamed, for messages.
+        help_command: The command that lists all keys, for messages.
+
+    Raises:
+        ConfigError: For an unknown key, a wrong type, a value out of bounds, or a broken rule across keys.
+    """
+    known = keys_of(kind)
+    given: dict[str, Any] = {}
+    for name, value in values:
+        if name not in known:
+            raise ConfigError(_unknown(name, known, renamed or {}, help_command))
+        given[name] = _checked_value(known[name], value)
+    _require_known_inside(kind, given, help_command)
+    try:
+        return msgspec.convert(_tree(given), kind, strict=False)
+    except msgspec.ValidationError as error:
+        if isinstance(error.__cause__, ValueError):  # a rule of the class, which says all that is needed
+            raise ConfigError(str(error.__cause__)) from error
+        raise ConfigError(_explained(str(error), known, given)) from error
+
+
+def flatten(kind: type, tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) pairs of a nested mapping; it descends where the class has a section."""
+    hints = get_type_hints(kind)
+    for name, value in tree.items():
+        if is_section(hints.get(name)) and isinstance(value, Mapping):
+            yield from flatten(hints[name], value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The most similar of the names."""
+    return difflib.get_close_matches(name, list(names), n=1, cutoff=0.0)[0]
+
+
+def _unknown(name: str, known: Mapping[str, Key], renamed: Mapping[str, str], help_command: str) -> str:
+    lists_all = f"; {help_command} lists all keys" if help_command else ""
+    if name in renamed:
+        return f"{name}: unknown key; it is {renamed[name]} now{lists_all}"
+    same_name = [key for key in known if key.rpartition(".")[2] == name]
+    return f"{name}: unknown key; the nearest known one is {(same_name or [nearest(name, known)])[0]}{lists_all}"
+
+
+def _checked_value(key: Key, value: Any) -> Any:
+    if value is None:
+        raise ConfigError(
+            f"{key.name}: found nothing, expected a {key.expected}; set {key.name}={key.default} or remove it"
+        )
+    if key.type is str and not isinstance(value, str | list | dict):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    return value
+
+
+def _require_known_inside(kind: type, given: Mapping[str, Any], help_command: str) -> None:
+    """Checks the keys of classes that are values of a mapping, such as a study's engines."""
+    hints = get_type_hints(kind)
+    for name, value in given.items():
+        arguments = get_args(hints.get(name))
+        if len(arguments) == 2 and dataclasses.is_dataclass(arguments[1]) and isinstance(value, Mapping):
+            known = keys_of(arguments[1])  # type: ignore[arg-type]
+            for entry, fields in value.items():
+                for unknown in [key for key in fields or {} if key not in known]:
+                    raise ConfigError(f"{name}.{entry}." + _unknown(unknown, known, {}, help_command))
+
+
+def _tree(given: Mapping[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, value in given.items():
+        section, _, last = name.rpartition(".")
+        (tree.setdefault(section, {}) if section else tree)[last] = value
+    return tree
+
+
+def _explained(error: str, known: Mapping[str, Key], given: Mapping[str, Any]) -> str:
+    match = PATH.search(error)
+    name = match[1] if match else ""
+    if name not in known:  # inside a list or a mapping
+        return f"{name or 'configuration'}: {PATH.sub('', error)}; change it"
+    key, value = known[name], given[name]
+    if key.choices:
+        return f"{name}: found {value!r}, expected one of {key.expected}; the nearest is {nearest(str(value), key.choices)}"
+    if isinstance(value, str) and not value.strip():
+        return f"{name}: found an empty text, expected a value; set {name}=..."
+    return f"{name}: found {value!r}, expected a {key.expected}; set {name}={key.default} or the like"
