@@ -1,7 +1,7 @@
 import pytest
 
 import conf
-from conf.schema import fields_by_key
+from conf.keys import describe, keys_of
 
 
 @pytest.mark.parametrize("name", ["local", "flickr8k", "thesis", "databricks"])
@@ -52,5 +52,5 @@ def test_a_missing_file_is_refused():
 
 
 def test_help_describes_every_key():
-    text = conf.describe()
-    assert all(key in text for key in fields_by_key())
+    text = describe(conf.Settings)
+    assert all(key in text for key in keys_of(conf.Settings))

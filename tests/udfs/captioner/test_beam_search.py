@@ -14,7 +14,7 @@ from udfs.captioner.text import END, PADDING, START, UNKNOWN
 
 SHAPE = CaptionerShape(vocabulary_size=17, feature_size=6, embedding_dim=8, lstm_units=8, dropout=0.5)
 MAX_LENGTH = 9
-SEARCHES = [Search(), Search(1, no_repeated_trigram=True), Search(3), Search(3, 1.5), Search(20, 0.5, True)]
+SEARCHES = [Search(), Search(1, no_repeat_ngram_size=3), Search(3), Search(3, 1.5), Search(20, 0.5, 3), Search(2, no_repeat_ngram_size=1), Search(1, no_repeat_ngram_size=2)]
 
 
 def build(kind: str) -> tf.keras.Model:
@@ -73,9 +73,10 @@ def dense(weights: list[np.ndarray], x: np.ndarray) -> np.ndarray:
 
 
 def allowed(prefix: list[int], search: Search) -> list[int]:
-    known = {tuple(prefix[i : i + 3]) for i in range(len(prefix) - 2)} if search.no_repeated_trigram else set()
+    size = search.no_repeat_ngram_size
+    known = {tuple(prefix[i : i + size]) for i in range(len(prefix) - size + 1)} if size else set()
     words = set(range(SHAPE.vocabulary_size)) - {PADDING, START, UNKNOWN}
-    return sorted(word for word in words if (*prefix[-2:], word) not in known)
+    return sorted(word for word in words if (*prefix[max(0, len(prefix) - size + 1) :], word) not in known)
 
 
 def plain_search(weights: dict, seen, search: Search) -> tuple[list[int], float]:
@@ -90,7 +91,7 @@ def plain_search(weights: dict, seen, search: Search) -> tuple[list[int], float]
             row = log_probabilities(weights, seen, words)
             for word in allowed(words, search):
                 longer = [*words, word]
-                scored = (total + row[word]) / len(longer) ** search.length_exponent
+                scored = (total + row[word]) / len(longer) ** search.length_penalty
                 candidates.append((-scored, place, word, total + row[word], longer))
         best = sorted(candidates)[: search.beam_width]
         beam = [(-negative, total, words) for negative, _, _, total, words in best]
@@ -114,7 +115,7 @@ def test_a_wider_beam_finds_better_captions(plain, photo):
     assert wide.sum() > narrow.sum() + 1
 
 
-def test_a_beam_of_one_is_greedy_at_any_length_exponent(plain, photo):
+def test_a_beam_of_one_is_greedy_at_any_length_penalty(plain, photo):
     greedy = Decoder(plain, MAX_LENGTH).captions(photo)
     for exponent in (0.0, 2.0):
         assert Decoder(plain, MAX_LENGTH, Search(1, exponent)).captions(photo) == greedy
@@ -129,7 +130,7 @@ def test_a_beam_of_one_is_greedy_at_any_length_exponent(plain, photo):
     assert len({len(caption) for caption in greedy}) > 1, "some captions end and others are cut"
 
 
-def test_a_higher_length_exponent_makes_longer_captions(plain, photo):
+def test_a_higher_length_penalty_makes_longer_captions(plain, photo):
     short, long = (
         sum(map(len, Decoder(plain, MAX_LENGTH, Search(5, exponent)).captions(photo))) for exponent in (0.0, 2.0)
     )
@@ -150,7 +151,7 @@ def test_ties_go_to_the_lower_token_id(photo):
     model = build_captioner(SHAPE)
     for variable in model.trainable_variables:
         variable.assign(tf.zeros_like(variable))
-    for search in (search for search in SEARCHES if search.length_exponent < 1):  # above it, longer is better
+    for search in (search for search in SEARCHES if search.length_penalty < 1):  # above it, longer is better
         assert Decoder(model, MAX_LENGTH, search).captions(photo) == [[]] * len(photo)
     bias = np.zeros(SHAPE.vocabulary_size, "float32")
     bias[END] = -50
@@ -158,7 +159,7 @@ def test_ties_go_to_the_lower_token_id(photo):
     for width in (1, 3):
         words = Decoder(model, MAX_LENGTH, Search(width, 0.0)).captions(photo)
         assert words == [[UNKNOWN + 1] * MAX_LENGTH] * len(photo)
-    blocked = Decoder(model, MAX_LENGTH, Search(1, 0.7, True)).captions(photo[:1])[0]
+    blocked = Decoder(model, MAX_LENGTH, Search(1, 0.7, 3)).captions(photo[:1])[0]
     assert blocked[:5] == [4, 4, 4, 5, 4]
     trigrams = [tuple(blocked[i : i + 3]) for i in range(MAX_LENGTH - 2)]
     assert len(set(trigrams)) == len(trigrams)
