@@ -38,7 +38,7 @@ def main(job: Job) -> Outcome:
         counts[name] = clean_table(job, name, pinned_versions(runs, needed, name), before)
     for kind, count in counts.items():
         if count:
-            job.say(f"{kind}: {count} {'deleted' if settings.apply else 'would be deleted; clean.apply=true does it'}")
+            job.log.info(f"{kind}: {count} {'deleted' if settings.apply else 'would be deleted; clean.apply=true does it'}")
     total = sum(counts.values())
     return Outcome(rows_in=total, written=total if settings.apply else 0, unchanged=0 if settings.apply else total,
                    metrics={"deleted" if settings.apply else "to_delete": counts, "kept_runs": sorted(needed)})  # fmt: skip

@@ -48,7 +48,7 @@ def update(root: Path, marker: dict, sample: Sample, job: Job) -> int:
     """Makes the folder hold the sample that the marker describes. Returns the number of photos drawn."""
     found = read_marker(root)
     if found and not is_part(found, marker):
-        job.say(f"drawing anew: {root} holds another sample")
+        job.log.info(f"drawing anew: {root} holds another sample")
         delete_drawn(root)
     missing = [index for index in range(sample.photos) if not (root / PHOTOS / photo_name(index)).exists()]
     texts = [root / name for name in (TOKENS, *SPLIT_LISTS.values())]

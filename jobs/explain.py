@@ -54,7 +54,7 @@ def main(job: Job) -> Outcome:
         done = len(last["photos"])
         return Outcome(None, run, None, named.count, 0, done, named.count - done, last["metrics"])
     if named.left_out:
-        job.say(f"{named.left_out} photos left out; explain.photos_limit={named.count} explains more or fewer")
+        job.log.info(f"{named.left_out} photos left out; explain.photos_limit={named.count} explains more or fewer")
     with tempfile.TemporaryDirectory() as scratch:  # executors may fetch the weights from here as long as the job runs
         results = explain(job, folder, output, photos, effort, scratch).persist(StorageLevel.MEMORY_AND_DISK)
         found = [json.loads(row.explanation) for row in results.where("reason IS NULL").orderBy("place").collect()]

@@ -132,7 +132,7 @@ def compute(job: Job, folder: str, new: DataFrame, to_do: int, extractor: Extrac
         return spark.createDataFrame([], RESULT_SCHEMA)
     cores = int(spark.conf.get("spark.task.cpus", "1"))
     shape = probe(spark, extractor, weights, cores)
-    job.say(f"{to_do} photos to compute with {extractor.name}, {extractor.layer} {shape}, {extractor.precision}")
+    job.log.info(f"{to_do} photos to compute with {extractor.name}, {extractor.layer} {shape}, {extractor.precision}")
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", settings.extractor.batch_size)
     rows = photo_files(spark, folder).join(F.broadcast(new.select("image_id", "content_hash")), "image_id")
     limits = PhotoLimits(settings.corpus.max_pixels, settings.corpus.min_side, settings.corpus.convert)

@@ -59,7 +59,7 @@ def main(job: Job) -> Outcome:
     metrics = {"promoted": promoted, "champion": before.run if before else None, "reasons": reasons, **metrics}
     write_json(f"{folder}/judgement.json", {"basis": basis, "version": version, "metrics": metrics})
     for reason in reasons:
-        job.say(reason)
+        job.log.info(reason)
     return outcome(run, version, 1, metrics)
 
 

@@ -59,7 +59,7 @@ def main(job: Job) -> Outcome:
     plan = make_plan(job, run)
     require_lanes(job, plan, photos)
     if advice := uneven_shards(len(plan.train.lanes), job.settings.train.workers):
-        job.say(advice)
+        job.log.info(advice)
     try:
         lease = Lease(run.folder, job.settings.recovery.lease_timeout, job.settings.recovery.take_over)
     except OSError as error:
@@ -86,7 +86,7 @@ def train(job: Job, run: Wanted, plan: Plan, lease: Lease, photos: int) -> tuple
     config = to_yaml(job.settings)
     prepare_folder(job, run, config)
     record_run(job, run.id, config, run.versions, {}, "running")
-    job.say(
+    job.log.info(
         f"run {run.id}, attempt {lease.attempt}: {settings.workers} workers, {photos} photos, {settings.epochs} epochs, "
         f"{run.folder}"
     )
@@ -96,7 +96,7 @@ def train(job: Job, run: Wanted, plan: Plan, lease: Lease, photos: int) -> tuple
     numbers = {key: value for key, value in metrics.items() if key != "diagnosis"}
     version = record_run(job, run.id, config, run.versions, numbers, "trained")
     write_json(f"{run.folder}/train.json", {"version": version, "metrics": metrics})
-    job.say(f"{metrics['diagnosis']['words']} (the rule: {metrics['diagnosis']['rule']})")
+    job.log.info(f"{metrics['diagnosis']['words']} (the rule: {metrics['diagnosis']['rule']})")
     return version, metrics
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 import time
@@ -67,8 +68,10 @@ class Job:
         if session is not None and "DATABRICKS_RUNTIME_VERSION" not in os.environ:
             session.stop()
 
-    def say(self, text: str) -> None:
-        print(f"{self.name}: {text}", file=sys.stderr, flush=True)
+    @cached_property
+    def log(self) -> logging.Logger:
+        """The job's logger; its messages go to standard error, from the level `log.level` on."""
+        return logging.getLogger(self.name)
 
 
 def run_job(work: Callable[[Job], Outcome], description: str) -> None:
@@ -105,7 +108,7 @@ def perform(job: Job, work: Callable[[Job], Outcome]) -> tuple[Outcome, str]:
     outcome = work(job)
     outcome.check()
     if not outcome.written and outcome.unchanged:
-        job.say("nothing new; everything is as the last run left it")
+        job.log.info("nothing new; everything is as the last run left it")
     seconds = round(time.monotonic() - started, 2)
     line = json.dumps({"job": job.name, **asdict(outcome), "seconds": seconds})
     keep_line(job.settings, job.name, outcome.run, line)

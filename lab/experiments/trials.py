@@ -74,7 +74,7 @@ def run_jobs(study: dict, title: str, name: str, seed: int, modules: tuple = (jo
     for module in modules:
         job = Job(module.__name__.rpartition(".")[2], conf.load(study["config"], [*overrides, "evaluate.split=dev"]))
         outcome, _ = perform(job, module.main)
-        job.say(f"{run}: {outcome.metrics}")
+        job.log.info(f"{run}: {outcome.metrics}")
     return run
 
 

@@ -55,6 +55,6 @@ def _thumbnails(job: Job, root: str, names: list[str]) -> dict[str, str]:
     try:
         folder = find_photos(job.spark, settings)
     except InputError as error:
-        job.say(f"the page shows no photos of {absolute(root)}: {error}")
+        job.log.info(f"the page shows no photos of {absolute(root)}: {error}")
         return {}
     return thumbnails(Storage(job.spark), folder, names, settings.corpus)

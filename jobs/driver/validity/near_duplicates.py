@@ -30,7 +30,7 @@ def photo_hashes(job: Job, folder: str, features: DataFrame) -> DataFrame:
     new = new.persist(StorageLevel.MEMORY_AND_DISK)
     count = new.count()
     if count:
-        job.say(f"{count} photos to hash")
+        job.log.info(f"{count} photos to hash")
         corpus = job.settings.corpus
         limits = PhotoLimits(corpus.max_pixels, corpus.min_side, corpus.convert)
         rows = photo_files(job.spark, folder).where(F.col("length") <= corpus.max_bytes)
