@@ -90,7 +90,7 @@ def train(job: Job, run: Wanted, plan: Plan, lease: Lease, photos: int) -> tuple
         f"run {run.id}, attempt {lease.attempt}: {settings.workers} workers, {photos} photos, {settings.epochs} epochs, "
         f"{run.folder}"
     )
-    results = run_gang(job.spark, plan, job.settings, lease, make_view(job, run, plan), job.say)
+    results = run_gang(job.spark, plan, job.settings, lease, make_view(job, run, plan), job.log.info)
     lease.require_held()
     metrics = results[0]
     numbers = {key: value for key, value in metrics.items() if key != "diagnosis"}
@@ -104,7 +104,7 @@ def make_view(job: Job, run: Wanted, plan: Plan):
     """What is done with the workers' events: shown, and logged to MLflow where that is configured."""
     captions = sum(plan.train.captions(lane) for lane in range(len(plan.train.lanes)))
     show = TrainingView(plan.epochs, captions, job.settings.train.progress_seconds)
-    log = open_tracking(job.settings.tracking, run.folder, run.id, run.identity, job.say)
+    log = open_tracking(job.settings.tracking, run.folder, run.id, run.identity, job.log.info)
     return show if log is None else lambda event: (show(event), log(event))
 
 
