@@ -20,6 +20,37 @@ from conf.sections.results import (
 from conf.sections.training import Communication, Model, Optimizer, Recovery, Run, Tracking, Train
 
 
+__all__ = [
+    "RENAMED",
+    "SHORT_NAMES",
+    "Bootstrap",
+    "Caption",
+    "Clean",
+    "Communication",
+    "Compare",
+    "Corpus",
+    "Decoding",
+    "Evaluate",
+    "Examples",
+    "Explain",
+    "External",
+    "Extractor",
+    "Gate",
+    "Log",
+    "Model",
+    "Optimizer",
+    "Paths",
+    "Recovery",
+    "Run",
+    "Sample",
+    "Settings",
+    "Storage",
+    "Text",
+    "Tracking",
+    "Train",
+]
+
+
 @dataclass
 class Settings:
     corpus: Corpus = field(default_factory=Corpus)
@@ -47,7 +78,7 @@ class Settings:
     clean: Clean = field(default_factory=Clean)
     log: Log = field(default_factory=Log)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.optimizer.ema_decay and self.communication.local_sgd_steps:
             raise ValueError(
                 "optimizer.ema_decay: workers that update alone (communication.local_sgd_steps) share no moving average; "

@@ -34,7 +34,7 @@ class Model:
         training_key("initial bias of the logits; frequencies: the log of each word's share of the training captions"),
     ] = "zeros"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.tie_embeddings and self.embedding_dim != self.lstm_units:
             raise ValueError(
                 f"model.tie_embeddings: found embedding_dim {self.embedding_dim} and lstm_units {self.lstm_units}, expected "
@@ -72,7 +72,7 @@ class Train:
         float, key("seconds between progress lines when there is no terminal; 0 prints none", low=0.0)
     ] = 30.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.monitor == "bleu4" and not self.validation_bleu:
             raise ValueError("train.monitor: found bleu4, but train.validation_bleu is false; set it to true")
 
@@ -110,7 +110,7 @@ class Optimizer:
         ),
     ] = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.name == "adamw" and not self.weight_decay:
             raise ValueError("optimizer.weight_decay: found 0, and adamw is adam without it; set it, 0.004 for example")
         if self.name != "sgd" and self.momentum:
@@ -154,7 +154,7 @@ class Communication:
         Literal["ring", "auto"], training_key("TensorFlow's all-reduce implementation; on GPUs ring means NCCL")
     ] = "ring"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.powersgd_rank and self.local_sgd_steps:
             raise ValueError(
                 "communication.powersgd_rank: communication.local_sgd_steps sends no gradients; set one of them to 0"
