@@ -5,82 +5,99 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from msgspec import Meta
 
-TYPE_WORDS = {int: "whole number", float: "number", bool: "true or false", str: "text"}
+TYPE_WORDS = {int: "whole number", float: "number", bool: "true or false", str: "text", dict: "mapping"}
 
 
 @dataclass(frozen=True)
 class Key:
-    """One key: `type` is its Python type without annotations, `choices` the allowed texts, `low` and `high` the bounds."""
+    """One key. `type`: without annotations; `choices`: the allowed texts, if limited; `expected`: what it accepts, in words."""
 
     name: str
     type: Any
     default: Any
     meaning: str = ""
     choices: tuple[str, ...] = ()
-    low: float | None = None
-    high: float | None = None
+    expected: str = ""
     affects_training: bool = False
-
-    @property
-    def expected(self) -> str:
-        """What the key accepts, in words: `whole number of at least 1`."""
-        if self.choices:
-            return " | ".join(self.choices)
-        words = TYPE_WORDS.get(self.type, "value as the reference says")
-        if self.low is not None and self.high is not None:
-            return f"{words} from {self.low:g} to {self.high:g}"
-        if self.low is not None:
-            return f"{words} of at least {self.low:g}"
-        return f"{words} of at most {self.high:g}" if self.high is not None else words
 
 
 @cache
 def keys_of(kind: type) -> dict[str, Key]:
     """Every key of a dataclass in order of declaration; a field that is a dataclass itself is a section."""
-    found: dict[str, Key] = {}
+    keys: dict[str, Key] = {}
     hints = get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
         hint = hints[field.name]
         if is_section(hint):
-            found |= {f"{field.name}.{name}": dataclasses.replace(key, name=f"{field.name}.{name}")
-                      for name, key in keys_of(hint).items()}  # fmt: skip
+            keys |= {f"{field.name}.{name}": dataclasses.replace(key, name=f"{field.name}.{name}")
+                     for name, key in keys_of(hint).items()}  # fmt: skip
         else:
-            found[field.name] = _key(field, hint)
-    return found
+            keys[field.name] = _key(field, hint)
+    return keys
 
 
 def is_section(hint: Any) -> bool:
     return isinstance(hint, type) and dataclasses.is_dataclass(hint)
 
 
-def describe(kind: type) -> str:
+def entry_class(hint: Any) -> Any:
+    """The class of a mapping's values, as for `dict[str, Engine]`; None for any other type."""
+    arguments = get_args(hint)
+    return arguments[1] if get_origin(hint) is dict and is_section(arguments[1]) else None
+
+
+def describe(kind: type, prefix: str = "") -> str:
     """Two lines a key for `--help`: `name=default` with what it accepts, then its meaning."""
-    lines = [f"  {key.name}={_shown(key.default):<{max(1, 38 - len(key.name))}} {key.expected}\n      {key.meaning}"
-             for key in keys_of(kind).values()]  # fmt: skip
+    lines = []
+    for key in keys_of(kind).values():
+        name = prefix + key.name
+        lines.append(f"  {name}={_shown(key.default):<{max(1, 38 - len(name))}} {key.expected}\n      {key.meaning}")
+        if entry := entry_class(key.type):
+            lines.append(describe(entry, f"{name}.NAME."))
     return "\n".join(lines)
+
+
+def accepted(hint: Any) -> str:
+    """What a type with its bounds accepts, in words: `whole number of at least 1`."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return accepted(arguments[0]) + "".join(_bounds(meta) for meta in arguments[1:])
+    if origin is Literal:
+        return " | ".join(arguments)
+    if origin in (Union, UnionType):
+        return " or a ".join(map(accepted, arguments))
+    if origin is list:
+        return f"list, each item a {accepted(arguments[0])}"
+    return TYPE_WORDS.get(origin or hint, "value as the reference says")
+
+
+def _bounds(meta: Meta) -> str:
+    if meta.ge is not None and meta.le is not None:
+        return f" from {meta.ge:g} to {meta.le:g}"
+    if meta.ge is not None:
+        return f" of at least {meta.ge:g}"
+    return f" of at most {meta.le:g}" if meta.le is not None else ""
 
 
 def _shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _key(field: dataclasses.Field, hint: Any) -> Key:
-    meta = Meta()
-    if get_origin(hint) is Annotated:
-        hint, meta = get_args(hint)[:2]
-    choices = get_args(hint) if get_origin(hint) is Literal else ()
-    default = field.default if field.default is not dataclasses.MISSING else field.default_factory()  # type: ignore[misc]
+def _key(field: dataclasses.Field[Any], hint: Any) -> Key:
+    plain, *metas = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    choices = get_args(plain) if get_origin(plain) is Literal else ()
+    default = field.default_factory() if callable(field.default_factory) else field.default
     return Key(
         field.name,
-        str if choices else hint,
+        str if choices else plain,
         default,
-        meta.description or "",
+        next((meta.description for meta in metas if meta.description), ""),
         choices,
-        meta.ge,
-        meta.le,
-        bool((meta.extra or {}).get("affects_training")),
+        accepted(hint),
+        any((meta.extra or {}).get("affects_training") for meta in metas),
     )

@@ -53,7 +53,9 @@ def split_override(text: str) -> tuple[str, str]:
     """Key and value of `key=value`."""
     key, equals, value = text.partition("=")
     if not equals:
-        raise ConfigError(f"override {text!r}: found no '=', expected key=value, for example train.epochs=5")
+        raise ConfigError(
+            f"override {text!r}: found nothing after the key, expected key=value, for example train.epochs=5"
+        )
     return key.strip(), value
 
 
@@ -83,12 +85,12 @@ def _file_values(kind: type, file: Any) -> list[tuple[str, Any]]:
         with file.open(encoding="utf-8") as stream:
             loaded = OmegaConf.load(stream)
         if not isinstance(loaded, DictConfig):
-            raise ConfigError(f"--config {file}: found a list, expected sections with keys; see conf/local.yaml")
+            raise ConfigError(f"{file}: found a list, expected keys with values; correct the file")
         tree = OmegaConf.to_container(loaded, resolve=True)
     except OSError as error:
-        raise ConfigError(f"--config {file}: {error.strerror or error}; give the path of a YAML file") from error
+        raise ConfigError(f"{file}: {error.strerror or error}; give the path of a YAML file") from error
     except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        raise ConfigError(f"--config {file}: not readable as YAML: {_one_line(error)}; correct the file") from error
+        raise ConfigError(f"{file}: not readable as YAML: {_one_line(error)}; correct the file") from error
     assert isinstance(tree, Mapping)
     return list(flatten(kind, {str(name): value for name, value in tree.items()}))
 

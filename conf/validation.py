@@ -6,15 +6,14 @@ the class; msgspec checks them and gives the path of the first value that fails.
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 import msgspec
 
-from conf.keys import Key, is_section, keys_of
+from conf.keys import Key, entry_class, is_section, keys_of
 from udfs.errors import InputError
 
 Kind = TypeVar("Kind")
@@ -42,13 +41,17 @@ def validated(
     Raises:
         ConfigError: For an unknown key, a wrong type, a value out of bounds, or a broken rule across keys.
     """
-    known = keys_of(kind)
+    known = keys_of(kind)  # type: ignore[arg-type]  # mypy does not see that a class is hashable
     given: dict[str, Any] = {}
     for name, value in values:
-        if name not in known:
+        if name in known:
+            given[name] = _checked_value(known[name], value)
+        elif mapping := _mapping_of(name, known):
+            given[mapping] = _with_entry(given.get(mapping, {}), name.removeprefix(f"{mapping}."), value)
+        else:
             raise ConfigError(_unknown(name, known, renamed or {}, help_command))
-        given[name] = _checked_value(known[name], value)
-    _require_known_inside(kind, given, help_command)
+    for name, value in given.items():
+        _require_valid_entries(known[name], value, help_command)
     try:
         return msgspec.convert(_tree(given), kind, strict=False)
     except msgspec.ValidationError as error:
@@ -90,16 +93,31 @@ def _checked_value(key: Key, value: Any) -> Any:
     return value
 
 
-def _require_known_inside(kind: type, given: Mapping[str, Any], help_command: str) -> None:
-    """Checks the keys of classes that are values of a mapping, such as a study's engines."""
-    hints = get_type_hints(kind)
-    for name, value in given.items():
-        arguments = get_args(hints.get(name))
-        if len(arguments) == 2 and dataclasses.is_dataclass(arguments[1]) and isinstance(value, Mapping):
-            known = keys_of(arguments[1])  # type: ignore[arg-type]
-            for entry, fields in value.items():
-                for unknown in [key for key in fields or {} if key not in known]:
-                    raise ConfigError(f"{name}.{entry}." + _unknown(unknown, known, {}, help_command))
+def _mapping_of(name: str, known: Mapping[str, Key]) -> str | None:
+    """The key of a mapping that a dotted name goes into: `engines` for `engines.fast.paths`."""
+    parts = name.split(".")
+    prefixes = (".".join(parts[:count]) for count in range(1, len(parts)))
+    return next((prefix for prefix in prefixes if prefix in known and get_origin(known[prefix].type) is dict), None)
+
+
+def _with_entry(mapping: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """The mapping with one more value, which a dotted name puts into the mappings inside it."""
+    first, dot, rest = name.partition(".")
+    return {**mapping, first: _with_entry(mapping.get(first) or {}, rest, value) if dot else value}
+
+
+def _require_valid_entries(key: Key, value: Any, help_command: str) -> None:
+    """Checks each value of a mapping whose values are classes, such as a study's engines, so that messages name the entry."""
+    kind = entry_class(key.type)
+    if kind is None or not isinstance(value, Mapping):
+        return
+    for entry, fields in value.items():
+        if not isinstance(fields, Mapping):
+            raise ConfigError(f"{key.name}.{entry}: found {fields!r}, expected keys with values; correct it")
+        try:
+            validated(kind, flatten(kind, fields), help_command=help_command)
+        except ConfigError as error:
+            raise ConfigError(f"{key.name}.{entry}.{error}") from error
 
 
 def _tree(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,7 +131,10 @@ def _tree(given: Mapping[str, Any]) -> dict[str, Any]:
 def _explained(error: str, known: Mapping[str, Key], given: Mapping[str, Any]) -> str:
     match = PATH.search(error)
     name = match[1] if match else ""
-    if name not in known:  # inside a list or a mapping
+    in_list, _, _ = name.partition("[")
+    if in_list in known and "[..." not in name:
+        name = in_list
+    if name not in known:  # inside a mapping
         return f"{name or 'configuration'}: {PATH.sub('', error)}; change it"
     key, value = known[name], given[name]
     if key.choices:
