@@ -1,4 +1,4 @@
-# make demo: set up and run the whole pipeline on the drawn sample.  make test: set up and run the tests.
+# make demo: set up and run the whole pipeline on the drawn sample.  make check, make test: what CI runs.
 PYTHON ?= python3.11
 VENV   := .venv
 AIRFLOW_VENV := .airflow
@@ -6,18 +6,20 @@ BIN    := $(VENV)/bin
 SUBMIT := $(BIN)/spark-submit
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test airflow airflow-test airflow-start package bench lint lock clean
+.PHONY: help setup demo check test test-quick airflow airflow-test airflow-start package bench lock clean
 
 help:
 	@echo "make demo   set up, then draw a sample corpus, extract, tokenize, train and evaluate on it"
-	@echo "make test   set up, then run the tests"
+	@echo "make check  set up, then check style, format, types and import rules"
+	@echo "make test   set up, then run all tests"
+	@echo "make test-quick  set up, then run the tests that are not marked slow"
 	@echo "make setup  only make the environment in $(VENV)"
 	@echo "make package  build the wheel in dist/ that spark-submit --py-files sends to a cluster"
 	@echo "make airflow  only make Airflow's environment in $(AIRFLOW_VENV)"
 	@echo "make airflow-test   set up both, then run the retraining DAG once on a drawn sample"
 	@echo "make airflow-start  set up both, then start Airflow's scheduler and its pages on http://localhost:8080"
 	@echo "make bench  compare with plain one-process programs (FLICKR8K names the corpus)"
-	@echo "make lint   style checks;  make lock  resolve requirements.lock anew;  make clean  remove what was made"
+	@echo "make lock   resolve requirements.lock anew;  make clean  remove what was made"
 
 setup: $(VENV)/.ready
 
@@ -57,8 +59,21 @@ airflow-start: setup airflow
 	@test -d data/sample || $(SUBMIT) jobs/draw_sample.py
 	@airflow_dags/airflow.sh standalone
 
+check: setup
+	@echo "== style: ruff check"
+	@$(BIN)/ruff check --quiet .
+	@echo "== format: ruff format --check"
+	@$(BIN)/ruff format --check . || { echo "run: ruff format ."; exit 1; }
+	@echo "== types: mypy"
+	@$(BIN)/mypy --no-error-summary
+	@echo "== imports: lint-imports"
+	@$(BIN)/lint-imports --no-logo --cache-dir $(VENV)/.import_linter
+
 test: setup airflow
 	$(BIN)/python -m pytest tests
+
+test-quick: setup
+	$(BIN)/python -m pytest tests -m "not slow"
 
 # build/ of an earlier run would put modules that are gone into the wheel.
 package: setup
@@ -68,9 +83,6 @@ package: setup
 
 bench: setup
 	$(BIN)/python -m pytest tests/benchmarks -s
-
-lint: setup
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 lock:
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev \

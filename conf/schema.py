@@ -19,7 +19,6 @@ from conf.sections.results import (
 )
 from conf.sections.training import Communication, Model, Optimizer, Recovery, Run, Tracking, Train
 
-
 __all__ = [
     "RENAMED",
     "SHORT_NAMES",

@@ -1,4 +1,4 @@
-"""What the tests share: one Spark session, a drawn corpus, and jobs run as a user would set them."""
+"""What the tests share: one Spark session, a drawn corpus, jobs run as a user would set them, and the list of skipped tests."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 import conf
-from jobs.driver.job import Job, Outcome, perform
+
+if TYPE_CHECKING:  # tests of a single module shall not import Spark and all jobs
+    from jobs.driver.command import Outcome
+    from jobs.driver.job import Job
 
 ROOT = Path(__file__).parent.parent
 # Drawn examples are the same ones each time; `pytest --hypothesis-profile=explore` looks for new ones.
@@ -23,6 +28,40 @@ settings.register_profile("explore", print_blob=True)
 settings.load_profile("repeatable")
 # A network that is quick to build and run, with weights that need no file.
 SMALL_NETWORK = ["extractor.name=mobilenet_v2", "extractor.weights=random:0", "extractor.layer=default"]
+
+
+def skipped_tests(config: pytest.Config) -> list[tuple[str, str]]:
+    """(reason, test) of each skipped test."""
+    reports = config.pluginmanager.get_plugin("terminalreporter").stats.get("skipped", [])
+    return sorted((report.longrepr[2].removeprefix("Skipped: "), report.nodeid) for report in reports)
+
+
+def fails_on_skips(config: pytest.Config) -> bool:
+    """On CI nothing may be skipped: whatever a test needs has to be installed there."""
+    return os.environ.get("CI", "").lower() in ("1", "true") and bool(skipped_tests(config))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session, exitstatus):
+    if exitstatus == pytest.ExitCode.OK and fails_on_skips(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter, config):
+    """Ends the report with what was skipped and why."""
+    yield
+    skipped = skipped_tests(config)
+    if skipped:
+        terminalreporter.section("skipped tests", yellow=True)
+    for reason, tests in groupby(skipped, key=lambda entry: entry[0]):
+        terminalreporter.line(reason)
+        for _, test in tests:
+            terminalreporter.line(f"    {test}")
+    if fails_on_skips(config):
+        terminalreporter.line(
+            f"FAILED: CI is set, and {len(skipped)} tests were skipped; install what they need", red=True
+        )
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +94,8 @@ class Workspace:
         return self.folder / "corpus"
 
     def job(self, name: str, *overrides: str) -> Job:
+        from jobs.driver.job import Job
+
         return Job(name, conf.load(None, [*self.arguments(), *overrides]))
 
     def arguments(self) -> list[str]:
@@ -66,6 +107,8 @@ class Workspace:
         ]
 
     def run(self, name: str, *overrides: str) -> Outcome:
+        from jobs.driver.command import perform
+
         return perform(self.job(name, *overrides), importlib.import_module(f"jobs.{name}").main)[0]
 
     def table(self, name: str):
@@ -80,6 +123,8 @@ class Workspace:
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory) -> Path:
     """A drawn corpus of 40 small photos, to be copied and not changed."""
+    from jobs.driver.job import Job
+
     folder = tmp_path_factory.mktemp("drawn") / "corpus"
     overrides = [f"corpus.root={folder}", "sample.photos=40", "sample.side=64"]
     importlib.import_module("jobs.draw_sample").main(Job("draw_sample", conf.load(None, overrides)))
