@@ -32,7 +32,7 @@ from jobs.driver.spark.hadoop_files import absolute
 from jobs.driver.tables.quarantine import quarantine
 from jobs.evaluate import search_of
 from udfs import files
-from udfs.captioning import find_extractor
+from udfs.captioning import resolve_run_extractor
 from udfs.explain.randomised import STAGES
 from udfs.explain.task import FILTERS, RESULT_SCHEMA, Source, explain_photos
 from udfs.explain.word_explanations import METHODS, Effort
@@ -86,7 +86,7 @@ def explain(job: Job, folder: str, output: str, photos: DataFrame, effort: Effor
     """The explanations (or refusals) of photos, with their places. One photo at a time is in a task's memory."""
     spark, settings = job.spark, job.settings
     vocabulary = read_json(f"{folder}/vocabulary.json")
-    extractor, weights_file = find_extractor(folder, settings.extractor.run_weights, scratch, "extractor.run_weights")
+    extractor, weights_file = resolve_run_extractor(folder, settings.extractor.run_weights, scratch, "extractor.run_weights")
     model = spark.sparkContext.broadcast(files.read_bytes(f"{folder}/model.keras"))
     source = Source(
         extractor, ship_weights(spark, weights_file), model, tuple(vocabulary["tokens"]), vocabulary["max_length"],

@@ -20,7 +20,8 @@ from jobs.driver.job import Job, Outcome, run_job
 from jobs.driver.tables.quarantine import quarantine
 from udfs.errors import InputError
 from udfs.vision.decode import PhotoLimits
-from udfs.vision.extractor import RESULT_SCHEMA, Extractor, extract
+from udfs.vision.extraction_task import RESULT_SCHEMA, extract
+from udfs.vision.extractor import Extractor
 
 # Bytes that Spark adds to a file's size when it packs files into tasks: so many that only the number of photos counts.
 OPEN_COST = 2**36

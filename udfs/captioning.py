@@ -1,7 +1,8 @@
-"""Captioning with a finished run, without tables: what its folder says, and one photo at a time without Spark.
+"""Captions photos with a finished run, without Spark and without tables.
 
-from udfs.captioning import caption_photo
-caption_photo("photo.jpg", "data/runs/ID")
+Example:
+    >>> from udfs.captioning import caption_photo
+    >>> caption_photo("photo.jpg", "data/runs/ID")
 """
 
 from __future__ import annotations
@@ -9,90 +10,122 @@ from __future__ import annotations
 import json
 import tempfile
 from dataclasses import replace
-from functools import lru_cache
 
 from udfs import files
 from udfs.captioner.beam_search import Decoder, Search, load_captioner
 from udfs.errors import InputError
+from udfs.process_cache import load_once
+from udfs.run_folder import RunFolder
 from udfs.vision.decode import PhotoLimits, decode_photo
 from udfs.vision.extractor import Extractor, load_network
-from udfs.vision.weights import find_weights
+from udfs.vision.weights import resolve_weights
 
-BEAM, LIMITS = Search(beam_width=3), PhotoLimits()
-MODEL, VOCABULARY, RUN = "model.keras", "vocabulary.json", "run.json"
+DEFAULT_SEARCH, DEFAULT_LIMITS = Search(beam_width=3), PhotoLimits()
 
 
 def caption_photo(
-    photo: str | bytes, run: str, weights: str = "auto", search: Search = BEAM, limits: PhotoLimits = LIMITS
+    photo: str | bytes,
+    run: str,
+    weights: str = "auto",
+    search: Search = DEFAULT_SEARCH,
+    limits: PhotoLimits = DEFAULT_LIMITS,
 ) -> str:
-    """The caption of one photo; a network and a captioner are kept in memory for the next one.
+    """Returns the caption of one photo. The networks stay in memory for the next call with the same run and settings.
 
-    Arguments:
-        photo: its path or URI, or the bytes of the file.
-        run: folder of a finished run.
-        weights: the extractor's weights; auto: from where they were in training.
-        search, limits: how captions are searched for, and which photos are refused.
+    Args:
+        photo: Path or URI of the photo, or the bytes of the file.
+        run: Path or URI of a finished run's folder.
+        weights: The extractor's weights: `auto` for those that the run was trained with, from the same place; or `imagenet`,
+            `random:SEED`, or the path or URI of a file.
+        search: How captions are generated.
+        limits: Which photos are accepted.
 
-    Raises: InputError where the run or its weights cannot be used, udfs.vision.decode.PhotoRefused for a bad photo, and OSError
-    where there is none.
+    Raises:
+        InputError: The run or its weights cannot be used.
+        udfs.vision.decode.PhotoRefused: The file is not an accepted picture.
+        OSError: The photo cannot be read.
     """
     content = photo if isinstance(photo, bytes) else files.read_bytes(photo)
-    return _captioner(run, weights, search, limits).caption(content)
+    return load_once(PhotoCaptioner, run, weights, search, limits).caption(content)
 
 
 class PhotoCaptioner:
-    """A finished run's captioner with the network that its features come from. Raises InputError like caption_photo."""
+    """The captioner of a finished run together with its feature extractor. Arguments and errors as in `caption_photo`."""
 
-    def __init__(self, run: str, weights: str = "auto", search: Search = BEAM, limits: PhotoLimits = LIMITS):
+    def __init__(
+        self, run: str, weights: str = "auto", search: Search = DEFAULT_SEARCH, limits: PhotoLimits = DEFAULT_LIMITS
+    ):
         with tempfile.TemporaryDirectory() as scratch:
-            extractor, weights_file = find_extractor(run, weights, scratch, "weights")
-            self._predict, self._size, _ = load_network(extractor, weights_file)
-        vocabulary = json.loads(read_part(run, VOCABULARY))
+            extractor, weights_file = resolve_run_extractor(run, weights, scratch, "weights")
+            self._network = load_network(extractor, weights_file)
+        folder = _run_folder(run)
+        vocabulary = json.loads(_read(folder, folder.vocabulary))
         self._tokens, self._limits = vocabulary["tokens"], limits
-        self._decoder = Decoder(load_captioner(read_part(run, MODEL)), vocabulary["max_length"], search)
+        self._decoder = Decoder(load_captioner(_read(folder, folder.model)), vocabulary["max_length"], search)
 
     def caption(self, content: bytes) -> str:
-        """The caption of a photo, from the bytes of its file. Raises PhotoRefused."""
-        pixels = decode_photo(content, self._size, self._limits)
-        feature = self._predict(pixels[None]).numpy().reshape(1, -1)
+        """Returns the caption of a photo.
+
+        Args:
+            content: The bytes of the photo's file.
+
+        Raises:
+            udfs.vision.decode.PhotoRefused: The file is not an accepted picture.
+        """
+        pixels = decode_photo(content, self._network.photo_size, self._limits)
+        feature = self._network.predict(pixels[None]).numpy().reshape(1, -1)
         (caption,) = self._decoder.captions(feature)
         return " ".join(self._tokens[token] for token in caption)
 
 
-_captioner = lru_cache(maxsize=1)(PhotoCaptioner)
+def resolve_run_extractor(run: str, weights: str, scratch: str, key: str) -> tuple[Extractor, str | None]:
+    """Finds the extractor that a run was trained with, and its weights.
 
+    Args:
+        run: Path or URI of the run's folder.
+        weights: `auto` for the place that the weights had in training; or `imagenet`, `random:SEED`, or the path or URI of a
+            file.
+        scratch: A local folder for weights that must be downloaded or copied to this machine.
+        key: The configuration key that error messages name.
 
-def find_extractor(run: str, weights: str, scratch: str, key: str) -> tuple[Extractor, str | None]:
-    """The extractor that a run was trained with, and its weights as a local file (None for random ones).
+    Returns:
+        (extractor, local path of its weights or None for random weights).
 
-    weights: auto for where they were in training, or else imagenet, random:SEED or a file. Raises InputError, which names
-    `key`, where there are none, or others than the run was trained with.
+    Raises:
+        InputError: The run has no usable record of its extractor, or the weights are not those that it was trained with.
     """
-    record = json.loads(read_part(run, RUN))
+    folder = _run_folder(run)
+    record = json.loads(_read(folder, folder.about))
     if "network" not in record:
         raise InputError(
-            f"{run}/{RUN}: found no network, expected that of the run's features; the run is of an earlier version, train again"
+            f"{folder.about}: found no network, expected that of the run's features; "
+            "the run is of an earlier version, train again"
         )
     extractor = Extractor(**record["network"])
     if extractor.fingerprint != record["extractor"]:
         raise InputError(
-            f"{run}/{RUN}: its network is {extractor.fingerprint}, expected {record['extractor']}; it was changed, train again"
+            f"{folder.about}: its network is {extractor.fingerprint}, expected {record['extractor']}; "
+            "the file was changed, train again"
         )
     source = extractor.weights if weights == "auto" else weights
-    file, found = find_weights(extractor.name, source, scratch, key)
-    if found != extractor.weights_hash:
+    file, weights_hash = resolve_weights(extractor.name, source, scratch, key)
+    if weights_hash != extractor.weights_hash:
         raise InputError(
-            f"{key}: {source} has the hash {found}, expected {extractor.weights_hash}, that of the weights which the run in "
-            f"{run} was trained with; give those"
+            f"{key}: {source} has the hash {weights_hash}, expected {extractor.weights_hash}, that of the weights which the "
+            f"run in {run} was trained with; give those"
         )
     return replace(extractor, weights=source), file
 
 
-def read_part(run: str, name: str) -> bytes:
-    """A file of a run's folder. Raises InputError where it is not there."""
+def _run_folder(run: str) -> RunFolder:
+    return RunFolder(run.rstrip("/"))
+
+
+def _read(folder: RunFolder, uri: str) -> bytes:
     try:
-        return files.read_bytes(f"{run.rstrip('/')}/{name}")
+        return files.read_bytes(uri)
     except FileNotFoundError as error:
+        name = uri.rsplit("/", 1)[-1]
         raise InputError(
-            f"run: no {name} in {run}, expected the folder of a finished run; give paths.runs/ID"
+            f"run: no {name} in {folder.uri}, expected the folder of a finished run; give paths.runs/ID"
         ) from error

@@ -1,13 +1,14 @@
-"""What a Spark task may use of its machine: its cores, and its GPUs where Spark assigned any."""
+"""Limits TensorFlow to a Spark task's share of its machine: the task's cores, and the GPUs that Spark assigned to it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 def task_gpus() -> list[str]:
-    """Addresses of the GPUs that Spark assigned to the running task; none outside a task."""
+    """Returns the addresses of the GPUs that Spark assigned to the running task; an empty list outside a task."""
     from pyspark import TaskContext
 
     context = TaskContext.get()
@@ -16,14 +17,20 @@ def task_gpus() -> list[str]:
 
 
 def use_task_devices(cores: int, gpus: list[str] | None = None) -> None:
-    """Limits TensorFlow in this process to a task's share: `cores` threads, and only the assigned GPUs.
+    """Limits TensorFlow in this process to `cores` threads and to the assigned GPUs.
 
-    TensorFlow takes these settings before its first operation only; later calls in the same process change nothing.
+    TensorFlow accepts these settings only before its first operation. In a process that already runs TensorFlow the call
+    has no effect on threads and GPUs.
+
+    Args:
+        cores: The number of threads that one operation may use.
+        gpus: Addresses of the GPUs to use; None for those of the running Spark task. If the list is empty, the GPUs in
+            the environment's CUDA_VISIBLE_DEVICES are used, and none if it is not set.
     """
     gpus = task_gpus() if gpus is None else gpus
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus) if gpus else os.environ.get("CUDA_VISIBLE_DEVICES", "-1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1" if gpus else "3")
-    with _quiet_stderr():
+    with _silent_stderr():
         import tensorflow as tf
 
         tf.config.list_physical_devices()
@@ -37,13 +44,13 @@ def use_task_devices(cores: int, gpus: list[str] | None = None) -> None:
 
 
 @contextmanager
-def _quiet_stderr():
-    """TensorFlow's native code greets on stderr before its log level applies; Python's errors are exceptions and pass."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+def _silent_stderr() -> Iterator[None]:
+    """Discards what native code writes to stderr: TensorFlow prints notices there before its log level applies."""
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null, 2)
         yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-        os.close(nowhere)
+        os.close(null)

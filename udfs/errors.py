@@ -1,9 +1,14 @@
-"""The errors that are the user's to mend."""
+"""Errors that the user can fix, and how errors of libraries are quoted in messages."""
 
 
 class InputError(ValueError):
     """A configuration or an input that cannot be used.
 
-    The message is one line: the key or file, what was found, what was expected and what to do. A job that meets one
-    ends with exit code 2 and that line last on stderr.
+    The message is one line: `KEY or file: found X, expected Y; what to do`. A job that raises it exits with code 2, and
+    the message is the last line on stderr.
     """
+
+
+def one_line(error: Exception, length: int = 200) -> str:
+    """An exception's type and message as one line of at most `length` characters, to be quoted in a message."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:length]

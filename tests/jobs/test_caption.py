@@ -11,7 +11,7 @@ from conftest import Workspace
 from PIL import Image
 
 from jobs.driver.tables.caption_output import SCHEMA, caption_output
-from udfs.captioning import caption_photo, find_extractor
+from udfs.captioning import caption_photo, resolve_run_extractor
 from udfs.errors import InputError
 from udfs.vision.decode import PhotoRefused
 
@@ -142,10 +142,10 @@ def test_weights_must_be_those_of_the_training(finished, tmp_path):
     record = json.loads(path.read_text())
     (tmp_path / "other.h5").write_bytes(b"other weights")
     with pytest.raises(InputError, match=r"caption\.weights: .*other\.h5 has the hash [0-9a-f]{64}, expected random:0"):
-        find_extractor(run, str(tmp_path / "other.h5"), str(tmp_path), "extractor.run_weights")
+        resolve_run_extractor(run, str(tmp_path / "other.h5"), str(tmp_path), "extractor.run_weights")
     path.write_text(json.dumps({**record, "network": {**record["network"], "pooling": "none"}}))
     with pytest.raises(InputError, match=r"run\.json: its network is .*expected mobilenet_v2"):
-        find_extractor(run, "auto", str(tmp_path), "extractor.run_weights")
+        resolve_run_extractor(run, "auto", str(tmp_path), "extractor.run_weights")
     path.write_text(json.dumps({key: value for key, value in record.items() if key != "network"}))
     with pytest.raises(InputError, match="earlier version, train again"):
-        find_extractor(run, "auto", str(tmp_path), "extractor.run_weights")
+        resolve_run_extractor(run, "auto", str(tmp_path), "extractor.run_weights")

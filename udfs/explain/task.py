@@ -22,7 +22,8 @@ from udfs.explain.overlays import SIGNED, png
 from udfs.explain.strip import Method, Word, draw_strip
 from udfs.explain.word_explanations import CURVES, Effort, Maps, faithfulness, saliency_maps, sanity, word_figures
 from udfs.vision.decode import PhotoLimits, PhotoRefused, decode_photo
-from udfs.vision.extractor import Extractor, build_network, find_network, local_weights
+from udfs.vision.extraction_task import local_weights
+from udfs.vision.extractor import Extractor, build_network, resolve_network
 
 RESULT_SCHEMA = "place int, image_id string, explanation string, reason string, details string"
 FILTERS = "filters.png"
@@ -119,7 +120,7 @@ def _loaded(
 ) -> Loaded:
     use_task_devices(cores)
     network, _ = build_network(extractor, local_weights(weights_name))
-    preprocess, captioner = find_network(extractor.name)[1].preprocess_input, load_captioner(model)
+    preprocess, captioner = resolve_network(extractor.name)[1].preprocess_input, load_captioner(model)
     gc.freeze()  # as in udfs/vision/extractor.py
     return Loaded(join(network, preprocess, captioner), Decoder(captioner, max_length, search), preprocess)
 

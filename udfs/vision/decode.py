@@ -1,4 +1,4 @@
-"""Turning the bytes of an untrusted picture file into pixels, or into a reason to refuse it."""
+"""Decodes untrusted picture files into pixels, or refuses them with a reason."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-# Modes whose pixels a conversion to RGB keeps; the others lose colours, depth or frames and are refused unless asked for.
+# Modes that convert to RGB without loss. Other modes lose colours, depth or frames; they are refused by default.
 PLAIN_MODES = ("RGB", "RGBA", "RGBX", "P", "YCbCr")
 MODE_REASONS = {"CMYK": "cmyk", "L": "greyscale", "LA": "greyscale", "1": "greyscale"}
 
 
 @dataclass(frozen=True)
 class PhotoLimits:
-    """What a picture may be: pixels at most, the shorter side at least, and whether other colour modes are converted."""
+    """Which pictures are accepted.
+
+    Attributes:
+        max_pixels: The largest width x height, in pixels.
+        min_side: The smallest width and height, in pixels.
+        convert: Whether other colour modes, 16-bit channels and the first frame of animations are converted to 8-bit RGB.
+            If not, they are refused.
+    """
 
     max_pixels: int = 50_000_000
     min_side: int = 16
@@ -25,53 +32,72 @@ class PhotoLimits:
 
 
 class PhotoRefused(ValueError):
-    """A picture that is not used; `reason` is a short name for the quarantine table."""
+    """A picture that cannot be used.
+
+    Attributes:
+        reason: A short name, such as `truncated`, for the quarantine table.
+        details: What was found, in a few words.
+    """
 
     def __init__(self, reason: str, details: str):
         super().__init__(f"{reason}: {details}")
         self.reason, self.details = reason, details
 
 
-def decode_photo(content: bytes, side: int | tuple[int, int], limits: PhotoLimits = PhotoLimits()) -> np.ndarray:
-    """The pixels of a picture file, resized as `keras.utils.load_img` does by default (nearest neighbour).
+def decode_photo(content: bytes, size: int | tuple[int, int], limits: PhotoLimits = PhotoLimits()) -> np.ndarray:
+    """Decodes a picture file and resizes it as `keras.utils.load_img` does by default (nearest neighbour).
 
-    Arguments:
-        content: the file's bytes.
-        side: height and width of the result, or one number for both.
-        limits: what is refused.
+    Args:
+        content: The file's bytes.
+        size: (height, width) of the result in pixels, or one number for both.
+        limits: Which pictures are accepted.
 
-    Returns: uint8 array of shape (height, width, 3), RGB. EXIF orientation is applied.
-    Raises: PhotoRefused.
+    Returns:
+        The RGB pixels after the EXIF orientation is applied: uint8, (height, width, 3).
+
+    Raises:
+        PhotoRefused: The file is not an accepted picture.
     """
     pixels = open_photo(content, limits)
-    height, width = (side, side) if isinstance(side, int) else side
+    height, width = (size, size) if isinstance(size, int) else size
     if pixels.size != (width, height):
         pixels = pixels.resize((width, height), Image.Resampling.NEAREST)
     return np.asarray(pixels)
 
 
-def open_photo(content: bytes, limits: PhotoLimits = PhotoLimits(), near: int | None = None) -> Image.Image:
-    """The picture in a file, RGB, upright as its EXIF orientation says.
+def open_photo(content: bytes, limits: PhotoLimits = PhotoLimits(), draft_side: int | None = None) -> Image.Image:
+    """Decodes a picture file to RGB and applies its EXIF orientation.
 
-    near: pixels a side that are enough; a JPEG is then decoded at the smallest of its scales that has them. Raises PhotoRefused.
+    Args:
+        content: The file's bytes.
+        limits: Which pictures are accepted.
+        draft_side: If given, a JPEG is decoded at the smallest of its scales with sides of at least this many pixels,
+            which is faster.
+
+    Raises:
+        PhotoRefused: The file is not an accepted picture.
     """
     if not content:
         raise PhotoRefused("empty_file", "the file has no bytes")
     with _open(content) as picture:
-        _require_usable(picture, limits)
-        if near is not None:
-            picture.draft(None, (near, near))
+        _require_accepted(picture, limits)
+        if draft_side is not None:
+            picture.draft(None, (draft_side, draft_side))
         pixels = _load(picture)
     return _eight_bit(ImageOps.exif_transpose(pixels)).convert("RGB")
 
 
 def thumbnail(content: bytes, limits: PhotoLimits, side: int) -> bytes:
-    """A small JPEG of a picture file whose longer side has at most `side` pixels, without its metadata. Raises PhotoRefused."""
+    """Returns a JPEG of a picture file whose longer side has at most `side` pixels, without metadata.
+
+    Raises:
+        PhotoRefused: The file is not an accepted picture.
+    """
     picture = open_photo(content, limits, side)
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-    small = io.BytesIO()
-    picture.save(small, "JPEG", quality=78, optimize=True)
-    return small.getvalue()
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=78, optimize=True)
+    return stream.getvalue()
 
 
 def _open(content: bytes) -> Image.Image:
@@ -85,7 +111,7 @@ def _open(content: bytes) -> Image.Image:
         raise PhotoRefused("not_an_image", f"{type(error).__name__}: {error}") from error
 
 
-def _require_usable(picture: Image.Image, limits: PhotoLimits) -> None:
+def _require_accepted(picture: Image.Image, limits: PhotoLimits) -> None:
     width, height = picture.size
     if width * height > limits.max_pixels:
         raise PhotoRefused("too_many_pixels", f"{width}x{height}, expected at most {limits.max_pixels} pixels")

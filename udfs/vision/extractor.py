@@ -1,50 +1,44 @@
-"""The networks of `keras.applications` that turn photos into features, and how an executor runs them."""
+"""Feature extractors: networks of `keras.applications`, cut at a layer, that turn photos into features."""
 
 from __future__ import annotations
 
-import gc
+import difflib
 import hashlib
 import inspect
 import json
-import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from types import ModuleType
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pyarrow as pa
-
-from udfs.devices import use_task_devices
-from udfs.errors import InputError
-from udfs.vision.decode import PhotoLimits, PhotoRefused, decode_photo
+from udfs.errors import InputError, one_line
 
 if TYPE_CHECKING:
     import keras
 
-# Where a network's features are usually taken: (layer, pooling). Of a network that is not here it is the last layer with
-# positions, averaged over them.
-USUAL_LAYERS = {
+# (layer, pooling) that features are usually taken from. Other networks use their last layer with positions, averaged.
+DEFAULT_LAYERS = {
     "vgg16": ("fc2", "none"),
     "vgg19": ("fc2", "none"),
     "resnet50": ("avg_pool", "none"),
     "inception_v3": ("avg_pool", "none"),
     "xception": ("avg_pool", "none"),
-    "mobilenet_v2": ("out_relu", "avg"),  # its own pooling layer has another name in every process
+    "mobilenet_v2": ("out_relu", "avg"),  # the name of the network's own pooling layer differs between processes
 }
-
-
-RESULT_SCHEMA = """
-    image_id string, content_hash string, feature array<float>, feature_shape array<int>, reason string, details string
-"""
-PROBE_SCHEMA = "shape array<int>, problem string"
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """Which features are computed. Everything here changes them, so everything here is in the fingerprint.
+    """What determines the features of a photo.
 
-    weights_hash is the SHA-256 of the weights file, or names the seed of random weights and the libraries that drew them.
+    Attributes:
+        name: Name of the network in `keras.applications`, in lower case.
+        layer: Name of the layer whose output is the feature.
+        pooling: `avg` averages the output over its positions; `none` keeps it.
+        precision: Keras's dtype policy of the network, such as `float32` or `mixed_bfloat16`.
+        weights: Where the weights come from: `imagenet`, `random:SEED`, or the path or URI of a file.
+        weights_hash: The hash that identifies the weights; see `udfs.vision.weights`.
+        preprocessing: How photos become the network's input.
     """
 
     name: str
@@ -57,44 +51,81 @@ class Extractor:
 
     @property
     def fingerprint(self) -> str:
-        """Features of two fingerprints never mix."""
+        """Identifies the features. It depends on every attribute but `weights`, which `weights_hash` stands for."""
         parts = {key: value for key, value in asdict(self).items() if key != "weights"}
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
         return f"{self.name}-{self.layer}-{self.pooling}-{self.precision}-{digest}"
 
 
-def find_network(name: str):
-    """(model builder, its module with preprocess_input) of a network of `keras.applications`, by name.
+@dataclass(frozen=True)
+class FeatureNetwork:
+    """A compiled extractor.
 
-    The name is the function's, in any case and with or without underscores: vgg16, inception_v3, MobileNetV2, ...
-    Raises InputError that names the nearest one.
+    Attributes:
+        predict: From RGB photos, uint8 (photos, height, width, 3), to their features, float32 (photos, *feature_shape).
+        photo_size: (height, width) of the photos, in pixels.
+        feature_shape: The shape of one photo's feature.
     """
-    import difflib
 
+    predict: Callable
+    photo_size: tuple[int, int]
+    feature_shape: list[int]
+
+
+def resolve_network(name: str) -> tuple[Callable[..., keras.Model], ModuleType]:
+    """Finds a network of `keras.applications` by name.
+
+    Args:
+        name: The name of the function that builds it, in any case and with or without underscores: vgg16, inception_v3,
+            MobileNetV2, ...
+
+    Returns:
+        (the function that builds it, its module, which has `preprocess_input`).
+
+    Raises:
+        InputError: There is no such network; the message names the one with the most similar name.
+    """
     import keras
 
     networks = {key.lower(): key for key, item in vars(keras.applications).items() if inspect.isfunction(item)}
-    spelled = networks.get(name.replace("_", "").lower())
-    if spelled is None:
-        nearest = difflib.get_close_matches(name.lower(), networks, n=1, cutoff=0.0)[0]
+    function = networks.get(name.replace("_", "").lower())
+    if function is None:
+        nearest = _nearest(name.lower(), list(networks))
         raise InputError(
             f"extractor.name: found {name!r}, expected a network of keras.applications; nearest: {nearest}"
         )
-    builder = getattr(keras.applications, spelled)
+    builder = getattr(keras.applications, function)
     for module in (item for item in vars(keras.applications).values() if inspect.ismodule(item)):
-        if getattr(module, spelled, None) is builder and hasattr(module, "preprocess_input"):
+        if getattr(module, function, None) is builder and hasattr(module, "preprocess_input"):
             return builder, module
-    raise InputError(f"extractor.name: {spelled} has no preprocess_input; choose another network")
+    raise InputError(f"extractor.name: {function} has no preprocess_input; choose another network")
+
+
+def default_layer(name: str) -> tuple[str, str]:
+    """Returns the (layer, pooling) that a network's features are taken from if the configuration names no layer."""
+    if name.lower() not in DEFAULT_LAYERS:
+        builder, _ = resolve_network(name)
+        layers = [layer for layer in builder(weights=None).layers if len(getattr(layer.output, "shape", ())) == 4]
+        return layers[-1].name, "avg"
+    return DEFAULT_LAYERS[name.lower()]
 
 
 def build_network(extractor: Extractor, weights_file: str | None) -> tuple[keras.Model, tuple[int, int]]:
-    """The network from photo to feature, and the (height, width) of the photos that it takes.
+    """Builds the Keras model of an extractor.
 
-    Raises InputError for an unknown network or layer, and for weights of another network.
+    Args:
+        extractor: Which features are computed.
+        weights_file: Local path of the weights; None for random weights.
+
+    Returns:
+        (model from preprocessed photos to features, (height, width) of the photos).
+
+    Raises:
+        InputError: The network or its layer does not exist, or the weights belong to another network.
     """
     import keras
 
-    builder, _ = find_network(extractor.name)
+    builder, _ = resolve_network(extractor.name)
     keras.config.set_dtype_policy(extractor.precision)
     try:
         if extractor.weights.startswith("random:"):
@@ -104,136 +135,41 @@ def build_network(extractor: Extractor, weights_file: str | None) -> tuple[keras
             network = builder(weights=weights_file)
     except (ValueError, OSError, KeyError) as error:
         raise InputError(
-            f"extractor.weights: {extractor.weights} does not fit {extractor.name} ({brief(error)}); "
-            "give the weights of this network with its classes"
+            f"extractor.weights: {extractor.weights} does not fit {extractor.name} ({one_line(error)}); "
+            "give the weights of this network, including its classification layers"
         ) from error
     finally:
         keras.config.set_dtype_policy("float32")
-    layer = _feature_layer(network, extractor)
-    output = layer.output
+    output = _feature_layer(network, extractor).output
     if extractor.pooling == "avg" and len(output.shape) == 4:
         output = keras.layers.GlobalAveragePooling2D(dtype="float32")(output)
     return keras.Model(network.input, output), tuple(network.input_shape[1:3])
 
 
-def _feature_layer(network: keras.Model, extractor: Extractor):
-    import difflib
-
-    names = [layer.name for layer in network.layers]
-    if extractor.layer not in names:
-        nearest = difflib.get_close_matches(extractor.layer, names, n=1, cutoff=0.0)[0]
-        raise InputError(
-            f"extractor.layer: {extractor.name} has no layer {extractor.layer!r}; the nearest is {nearest!r}, "
-            "and extractor.layer=default takes the usual one"
-        )
-    return network.get_layer(extractor.layer)
-
-
-def usual_layer(name: str) -> tuple[str, str]:
-    """(layer, pooling) of a network's features where the configuration leaves the layer open."""
-    if name.lower() not in USUAL_LAYERS:
-        builder, _ = find_network(name)
-        layers = [layer for layer in builder(weights=None).layers if len(getattr(layer.output, "shape", ())) == 4]
-        return layers[-1].name, "avg"
-    return USUAL_LAYERS[name.lower()]
-
-
-def load_network(extractor: Extractor, weights_file: str | None):
-    """(function from uint8 photos (n, height, width, 3) to features, their (height, width), a feature's shape)."""
+def load_network(extractor: Extractor, weights_file: str | None) -> FeatureNetwork:
+    """Builds an extractor and compiles it together with its preprocessing. Arguments and errors as in `build_network`."""
     import tensorflow as tf
 
-    network, size = build_network(extractor, weights_file)
-    _, module = find_network(extractor.name)
+    network, photo_size = build_network(extractor, weights_file)
+    _, module = resolve_network(extractor.name)
 
     @tf.function(reduce_retracing=True)
     def predict(photos):
         pixels = module.preprocess_input(tf.cast(photos, tf.float32))
         return tf.cast(network(pixels, training=False), tf.float32)
 
-    return predict, size, list(network.output_shape[1:])
+    return FeatureNetwork(predict, photo_size, list(network.output_shape[1:]))
 
 
-@lru_cache(maxsize=1)
-def _loaded(extractor: Extractor, weights_file: str | None, task_cores: int):
-    """The compiled network of this Python worker; tasks that reuse the worker reuse it."""
-    use_task_devices(task_cores)
-    loaded = load_network(extractor, weights_file)
-    # Spark's Python worker collects garbage after each task, which takes half a second with all that TensorFlow loaded.
-    gc.freeze()
-    return loaded
+def _feature_layer(network: keras.Model, extractor: Extractor) -> keras.Layer:
+    names = [layer.name for layer in network.layers]
+    if extractor.layer not in names:
+        raise InputError(
+            f"extractor.layer: {extractor.name} has no layer {extractor.layer!r}; the nearest is "
+            f"{_nearest(extractor.layer, names)!r}, and extractor.layer=default takes the usual one"
+        )
+    return network.get_layer(extractor.layer)
 
 
-def probe(
-    extractor: Extractor, weights_name: str | None, task_cores: int, batches: Iterator[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
-    """Maps anything to one row (shape, problem): a feature's shape, or why the network cannot be built.
-
-    The Python worker that runs it keeps the network for the photos to come.
-    """
-    shape, problem = None, None
-    for _ in batches:
-        try:
-            _, _, shape = _loaded(extractor, local_weights(weights_name), task_cores)
-        except InputError as error:
-            problem = str(error)
-    columns = [pa.array([shape], pa.list_(pa.int32())), pa.array([problem], pa.string())]
-    yield pa.RecordBatch.from_arrays(columns, names=["shape", "problem"])
-
-
-def extract(
-    extractor: Extractor,
-    weights_name: str | None,
-    limits: PhotoLimits,
-    batch_size: int,
-    task_cores: int,
-    batches: Iterator[pa.RecordBatch],
-) -> Iterator[pa.RecordBatch]:
-    """Maps rows (image_id, content_hash, content) to RESULT_SCHEMA.
-
-    A photo that is refused has a null feature and a reason. The network is loaded once a Python worker.
-    """
-    predict, size, shape = _loaded(extractor, local_weights(weights_name), task_cores)
-    for batch in batches:
-        for start in range(0, batch.num_rows, batch_size):
-            part = batch.slice(start, batch_size)
-            photos, refusals = _decode_all(part.column("content"), size, limits)
-            features = predict(np.stack(photos)).numpy() if photos else np.zeros((0, *shape), "float32")
-            yield _result(part, features.reshape(len(photos), math.prod(shape)), shape, refusals)
-
-
-def local_weights(name: str | None) -> str | None:
-    """The path of a weights file that the driver sent with `SparkContext.addFile`."""
-    from pyspark import SparkFiles
-
-    return None if name is None else SparkFiles.get(name)
-
-
-def _decode_all(contents, size, limits) -> tuple[list[np.ndarray], list[PhotoRefused | None]]:
-    photos, refusals = [], []
-    for content in contents:
-        try:
-            photos.append(decode_photo(content.as_buffer().to_pybytes(), size, limits))
-            refusals.append(None)
-        except PhotoRefused as refused:
-            refusals.append(refused)
-    return photos, refusals
-
-
-def _result(part: pa.RecordBatch, features: np.ndarray, shape: list[int], refusals) -> pa.RecordBatch:
-    kept = np.array([refused is None for refused in refusals])
-    offsets = np.concatenate([[0], np.cumsum(kept * features.shape[1])]).astype("int32")
-    feature = pa.ListArray.from_arrays(pa.array(offsets, mask=np.append(~kept, False)), pa.array(features.ravel()))
-    columns = {
-        "image_id": part.column("image_id"),
-        "content_hash": part.column("content_hash"),
-        "feature": feature,
-        "feature_shape": pa.array([shape if keep else None for keep in kept], pa.list_(pa.int32())),
-        "reason": pa.array([refused and refused.reason for refused in refusals], pa.string()),
-        "details": pa.array([refused and refused.details for refused in refusals], pa.string()),
-    }
-    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
-
-
-def brief(error: Exception) -> str:
-    """An error in at most 200 characters of one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+def _nearest(name: str, names: list[str]) -> str:
+    return difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]

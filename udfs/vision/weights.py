@@ -1,4 +1,4 @@
-"""Where the weights of an extractor come from, and the hash that says which they are."""
+"""Finds the weights of a feature extractor, and identifies them by a hash."""
 
 from __future__ import annotations
 
@@ -9,17 +9,28 @@ import re
 import fsspec
 import numpy as np
 
-from udfs.errors import InputError
-from udfs.vision.extractor import brief, find_network
+from udfs.errors import InputError, one_line
+from udfs.vision.extractor import resolve_network
 
 RANDOM = re.compile(r"random:(\d{1,9})")
 
 
-def find_weights(network: str, weights: str, scratch: str, key: str = "extractor.weights") -> tuple[str | None, str]:
-    """The weights that `imagenet`, `random:SEED` or a file's path or URI means: (local file or None, their hash).
+def resolve_weights(
+    network: str, weights: str, scratch: str, key: str = "extractor.weights"
+) -> tuple[str | None, str]:
+    """Returns the weights that a configuration value stands for, as a local file.
 
-    What is not on this machine is brought into the folder `scratch`. Raises InputError, which names `key`, where there are
-    none.
+    Args:
+        network: Name of the network in `keras.applications`.
+        weights: `imagenet`, `random:SEED`, or the path or URI of a weights file (*.h5 or *.keras).
+        scratch: A local folder for weights that must be downloaded or copied to this machine.
+        key: The configuration key that error messages name.
+
+    Returns:
+        (path of the local file, or None for random weights; the hash that identifies the weights).
+
+    Raises:
+        InputError: There are no such weights.
     """
     if match := RANDOM.fullmatch(weights):
         return None, random_weights_hash(int(match[1]))
@@ -33,30 +44,38 @@ def find_weights(network: str, weights: str, scratch: str, key: str = "extractor
 
 
 def random_weights_hash(seed: int) -> str:
-    """What stands for the hash of weights that nobody stored: the seed and the versions that draw them."""
+    """Identifies random weights: by their seed and the versions of the libraries that draw them."""
     from importlib.metadata import version
 
     return f"random:{seed}:keras-{version('keras')}:tensorflow-{version('tensorflow')}"
 
 
 def file_hash(path: str) -> str:
-    """SHA-256 of a local file."""
+    """Returns the SHA-256 of a local file, in hexadecimal digits."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def save_imagenet_weights(name: str, path: str, key: str) -> str:
-    """Writes Keras's ImageNet weights of a network to a local file, downloading them if needed; returns their hash.
+    """Writes the ImageNet weights of a network of Keras to a local file. Keras downloads them if they are not cached.
 
-    The hash is that of the weights' values, so it does not depend on the file's format.
-    Raises InputError where they cannot be had, with the way to give a file instead.
+    Args:
+        name: Name of the network in `keras.applications`.
+        path: The local file to write.
+        key: The configuration key that error messages name.
+
+    Returns:
+        The SHA-256 of the weights' values, which does not depend on the file's format.
+
+    Raises:
+        InputError: The weights could not be downloaded.
     """
-    builder, _ = find_network(name)
+    builder, _ = resolve_network(name)
     try:
         network = builder(weights="imagenet")
     except Exception as error:
         raise InputError(
-            f"{key}: imagenet weights of {name} could not be downloaded ({brief(error)}); "
+            f"{key}: imagenet weights of {name} could not be downloaded ({one_line(error)}); "
             f"give a file with {key}=PATH, or random weights with {key}=random:0"
         ) from error
     network.save_weights(path)
@@ -76,5 +95,5 @@ def _local_copy(weights: str, scratch: str, key: str) -> str:
         return path
     except (OSError, ValueError, ImportError) as error:
         raise InputError(
-            f"{key}: {weights} cannot be read ({error}); give a weights file that is there, imagenet or random:SEED"
+            f"{key}: {weights} cannot be read ({error}); give a weights file that exists, imagenet or random:SEED"
         ) from error

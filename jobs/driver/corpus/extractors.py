@@ -12,8 +12,9 @@ from pyspark.sql import SparkSession
 from conf.schema import Extractor as ExtractorSettings
 from jobs.driver.spark.hadoop_files import absolute
 from udfs.errors import InputError
+from udfs.vision import extraction_task
 from udfs.vision import extractor as networks
-from udfs.vision.weights import find_weights
+from udfs.vision.weights import resolve_weights
 
 
 def resolve_extractor(settings: ExtractorSettings, scratch: str) -> tuple[networks.Extractor, str | None]:
@@ -23,9 +24,9 @@ def resolve_extractor(settings: ExtractorSettings, scratch: str) -> tuple[networ
     """
     layer, pooling = (settings.layer, settings.pooling)
     if layer == "default":
-        layer, usual = networks.usual_layer(settings.name)
+        layer, usual = networks.default_layer(settings.name)
         pooling = usual if pooling == "none" else pooling
-    file, digest = find_weights(settings.name, settings.weights, scratch)
+    file, digest = resolve_weights(settings.name, settings.weights, scratch)
     found = networks.Extractor(settings.name.lower(), layer, pooling, settings.precision, settings.weights, digest)
     return found, file
 
@@ -60,8 +61,8 @@ def probe(spark: SparkSession, extractor: networks.Extractor, weights_name: str 
 
     Raises InputError where the network, its layer and its weights do not fit together.
     """
-    work = partial(networks.probe, extractor, weights_name, task_cores)
-    found = spark.range(1, numPartitions=1).mapInArrow(work, networks.PROBE_SCHEMA).first()
+    work = partial(extraction_task.probe, extractor, weights_name, task_cores)
+    found = spark.range(1, numPartitions=1).mapInArrow(work, extraction_task.PROBE_SCHEMA).first()
     if found.problem:
         raise InputError(found.problem)
     return found.shape

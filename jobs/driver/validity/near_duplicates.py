@@ -14,7 +14,7 @@ from jobs.driver.corpus.layouts import photo_files
 from jobs.driver.job import Job
 from jobs.driver.spark.session import arrow_batches
 from udfs.vision.decode import PhotoLimits
-from udfs.vision.perceptual_hash import PAIRS, SCHEMA, hash_photos, twins
+from udfs.vision.perceptual_hash import HASH_SCHEMA, PAIR_SCHEMA, hash_photos, near_duplicate_pairs
 
 QUERIES = 100_000  # hashes that executors hold at a time
 BATCH = 64  # photos in an Arrow batch, whole files
@@ -35,7 +35,7 @@ def photo_hashes(job: Job, folder: str, features: DataFrame) -> DataFrame:
         limits = PhotoLimits(corpus.max_pixels, corpus.min_side, corpus.convert)
         rows = photo_files(job.spark, folder).where(F.col("length") <= corpus.max_bytes)
         rows = rows.join(F.broadcast(new), "image_id").select("image_id", "content_hash", "content")
-        hashed = rows.mapInPandas(partial(hash_photos, limits), SCHEMA)
+        hashed = rows.mapInPandas(partial(hash_photos, limits), HASH_SCHEMA)
         # A photo that is gone or refused keeps no earlier hash, and is not tried again before its content changes.
         hashed = new.join(hashed, ["image_id", "content_hash"], "left").persist(StorageLevel.DISK_ONLY)
         with arrow_batches(job.spark, BATCH):
@@ -61,7 +61,7 @@ def look_alikes(training: DataFrame, other: DataFrame, most: int) -> pd.DataFram
     for start in range(0, len(rows), QUERIES):
         part = rows[start : start + QUERIES]
         queries = spark.sparkContext.broadcast((list(part.image_id), part["hash"].to_numpy(np.int64)))
-        pairs = training.select("image_id", "hash").mapInPandas(partial(twins, queries, most), PAIRS)
+        pairs = training.select("image_id", "hash").mapInPandas(partial(near_duplicate_pairs, queries, most), PAIR_SCHEMA)
         best = F.min(F.struct("bits", "twin")).alias("best")
         found.append(pairs.groupBy("image_id").agg(best).select("image_id", "best.twin", "best.bits").toPandas())
         queries.destroy()

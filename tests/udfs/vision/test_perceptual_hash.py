@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from udfs.vision.decode import PhotoLimits, PhotoRefused, thumbnail
-from udfs.vision.perceptual_hash import differing_bits, hash_photos, perceptual_hash, twins
+from udfs.vision.perceptual_hash import hamming_distances, hash_photos, near_duplicate_pairs, perceptual_hash
 from udfs.vision.scenes import compose, paint
 
 
@@ -28,26 +28,26 @@ def hash_of(content: bytes) -> np.ndarray:
 
 def test_a_smaller_and_more_compressed_copy_has_nearly_the_same_hash(photo):
     copy = jpeg(photo.resize((97, 101)), quality=40)
-    assert differing_bits(hash_of(jpeg(photo)), hash_of(copy))[0, 0] <= 8
+    assert hamming_distances(hash_of(jpeg(photo)), hash_of(copy))[0, 0] <= 8
 
 
 def test_other_photos_have_other_hashes(photo):
     other = paint(compose(0, 8, "train"), 160)
-    assert differing_bits(hash_of(jpeg(photo)), hash_of(jpeg(other)))[0, 0] > 8
+    assert hamming_distances(hash_of(jpeg(photo)), hash_of(jpeg(other)))[0, 0] > 8
 
 
 def test_bits_are_those_that_python_counts():
     rng = np.random.default_rng(0)
     first, second = (rng.integers(-(2**63), 2**63 - 1, size) for size in (5, 9))
     expected = [[bin((int(a) ^ int(b)) & (2**64 - 1)).count("1") for b in second] for a in first]
-    assert differing_bits(first, second).tolist() == expected
-    assert differing_bits(np.array([0, -1]), np.array([-1])).tolist() == [[64], [0]]
+    assert hamming_distances(first, second).tolist() == expected
+    assert hamming_distances(np.array([0, -1]), np.array([-1])).tolist() == [[64], [0]]
 
 
 def test_twins_are_the_pairs_within_the_limit():
     queries = SimpleNamespace(value=(["a", "b"], np.array([0, 0b1111])))
     rows = pd.DataFrame({"image_id": ["x", "y"], "hash": [0b1, 0b111111111]})
-    found = pd.concat(twins(queries, 4, iter([rows])))
+    found = pd.concat(near_duplicate_pairs(queries, 4, iter([rows])))
     assert sorted(found.itertuples(index=False, name=None)) == [("a", "x", 1), ("b", "x", 3)]
 
 

@@ -1,0 +1,115 @@
+"""What a Spark task of feature extraction does: it decodes photos, computes their features and reports refused photos."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from udfs.errors import InputError
+from udfs.process_cache import load_once
+from udfs.vision.decode import PhotoLimits, PhotoRefused, decode_photo
+from udfs.vision.extractor import Extractor, load_network
+
+RESULT_SCHEMA = """
+    image_id string, content_hash string, feature array<float>, feature_shape array<int>, reason string, details string
+"""
+PROBE_SCHEMA = "shape array<int>, problem string"
+
+
+def probe(
+    extractor: Extractor, weights_name: str | None, task_cores: int, batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Builds the network before any photo is read; its Python worker keeps the network for the tasks that follow.
+
+    Args:
+        extractor: Which features are computed.
+        weights_name: Name of the weights file that the driver distributed with `SparkContext.addFile`; None for random
+            weights.
+        task_cores: CPU cores of the task.
+        batches: Any rows; they are ignored.
+
+    Yields:
+        One row of PROBE_SCHEMA: the shape of a feature, or else the reason why the network cannot be built.
+    """
+    shape, problem = None, None
+    for _ in batches:
+        try:
+            shape = load_once(
+                load_network, extractor, local_weights(weights_name), task_cores=task_cores
+            ).feature_shape
+        except InputError as error:
+            problem = str(error)
+    columns = [pa.array([shape], pa.list_(pa.int32())), pa.array([problem], pa.string())]
+    yield pa.RecordBatch.from_arrays(columns, names=["shape", "problem"])
+
+
+def extract(
+    extractor: Extractor,
+    weights_name: str | None,
+    limits: PhotoLimits,
+    batch_size: int,
+    task_cores: int,
+    batches: Iterator[pa.RecordBatch],
+) -> Iterator[pa.RecordBatch]:
+    """Computes the features of photos.
+
+    Args:
+        extractor: Which features are computed.
+        weights_name: Name of the weights file that the driver distributed with `SparkContext.addFile`; None for random
+            weights.
+        limits: Which photos are accepted.
+        batch_size: Photos per call of the network.
+        task_cores: CPU cores of the task.
+        batches: Rows (image_id, content_hash, content).
+
+    Yields:
+        Rows of RESULT_SCHEMA. A refused photo has no feature, but a reason and details.
+    """
+    network = load_once(load_network, extractor, local_weights(weights_name), task_cores=task_cores)
+    shape = network.feature_shape
+    for batch in batches:
+        for start in range(0, batch.num_rows, batch_size):
+            rows = batch.slice(start, batch_size)
+            photos, refusals = _decode_all(rows.column("content"), network.photo_size, limits)
+            features = network.predict(np.stack(photos)).numpy() if photos else np.zeros((0, *shape), "float32")
+            yield _result(rows, features.reshape(len(photos), math.prod(shape)), shape, refusals)
+
+
+def local_weights(name: str | None) -> str | None:
+    """Returns the local path of a weights file that the driver distributed with `SparkContext.addFile`."""
+    from pyspark import SparkFiles
+
+    return None if name is None else SparkFiles.get(name)
+
+
+def _decode_all(
+    contents: pa.Array, size: tuple[int, int], limits: PhotoLimits
+) -> tuple[list[np.ndarray], list[PhotoRefused | None]]:
+    photos, refusals = [], []
+    for content in contents:
+        try:
+            photos.append(decode_photo(content.as_buffer().to_pybytes(), size, limits))
+            refusals.append(None)
+        except PhotoRefused as refused:
+            refusals.append(refused)
+    return photos, refusals
+
+
+def _result(
+    rows: pa.RecordBatch, features: np.ndarray, shape: list[int], refusals: list[PhotoRefused | None]
+) -> pa.RecordBatch:
+    accepted = np.array([refused is None for refused in refusals])
+    offsets = np.concatenate([[0], np.cumsum(accepted * features.shape[1])]).astype("int32")
+    feature = pa.ListArray.from_arrays(pa.array(offsets, mask=np.append(~accepted, False)), pa.array(features.ravel()))
+    columns = {
+        "image_id": rows.column("image_id"),
+        "content_hash": rows.column("content_hash"),
+        "feature": feature,
+        "feature_shape": pa.array([shape if keep else None for keep in accepted], pa.list_(pa.int32())),
+        "reason": pa.array([refused and refused.reason for refused in refusals], pa.string()),
+        "details": pa.array([refused and refused.details for refused in refusals], pa.string()),
+    }
+    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
