@@ -21,12 +21,12 @@ from jobs.driver.corpus.extractors import ship_weights
 from jobs.driver.job import Job, Outcome, run_job
 from jobs.driver.runs.champion import promoted_run, require_trained
 from jobs.driver.runs.registry import fingerprint
-from jobs.driver.spark.hadoop_files import Storage, absolute
+from jobs.driver.spark.hadoop_files import HadoopFiles, absolute
 from jobs.driver.spark.session import require_delta
 from jobs.driver.tables.caption_output import SCHEMA, caption_output
 from jobs.evaluate import generate, search_of
 from jobs.extract_features import compute, even_tasks, list_photos, refusals
-from udfs.captioning import find_extractor
+from udfs.captioning import resolve_run_extractor
 from udfs.errors import InputError
 from udfs.vision.extractor import Extractor
 
@@ -42,7 +42,7 @@ def main(job: Job) -> Outcome:
         require_delta(job.spark)
     output = caption_output(job.spark, settings.output, settings.format)
     with tempfile.TemporaryDirectory() as scratch:  # executors may fetch the weights from here as long as the job runs
-        extractor, weights = find_extractor(
+        extractor, weights = resolve_run_extractor(
             run_folder, job.settings.extractor.run_weights, scratch, "extractor.run_weights"
         )
         return caption_folder(job, run, run_folder, photos, output, extractor, ship_weights(job.spark, weights))
@@ -52,7 +52,7 @@ def find_folder(job: Job, folder: str) -> str:
     """The folder of the photos as a URI. Raises InputError where it is none."""
     if folder == "none":
         raise InputError("caption.photos: found none, expected a folder of photos; give photos=FOLDER")
-    place, storage = absolute(folder).rstrip("/"), Storage(job.spark)
+    place, storage = absolute(folder).rstrip("/"), HadoopFiles(job.spark)
     if not storage.exists(place) or not storage.is_folder(place):
         raise InputError(f"caption.photos: {folder} is not a folder that can be read; give photos=FOLDER")
     if re.search(r"[][{}*?]", place):

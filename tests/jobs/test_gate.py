@@ -43,7 +43,7 @@ def add_run(workspace: Workspace, run: str, right: int, wrong: str = "a grey dog
     rows = [(f"{n}.jpg", truth(n) if n < right else wrong, [truth(n)]) for n in range(PHOTOS)]
     counted = with_counts(spark.createDataFrame(rows, "image_id string, hypothesis string, references array<string>"))
     predictions = counted.withColumns({"run_id": F.lit(run), "split": F.lit("test")})
-    workspace.table("predictions").replace(predictions, {}, where=f"run_id = '{run}'")
+    workspace.table("predictions").replace(predictions, {}, where={"run_id": run})
     made_from = identity(settings, {"captions": 1, "features": 1}, "drawn")
     files.write_bytes(f"{folder}/model.keras", b"")
     write_json(f"{folder}/run.json", {"identity": {"run": run}, "extractor": "drawn"})

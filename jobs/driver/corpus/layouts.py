@@ -15,7 +15,7 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from conf import Settings
-from jobs.driver.spark.hadoop_files import Storage, absolute
+from jobs.driver.spark.hadoop_files import HadoopFiles, absolute
 from udfs.errors import InputError
 from udfs.vision.decode import SUFFIXES
 
@@ -46,7 +46,7 @@ def at_root(settings: Settings, root: str) -> Settings:
 
 def find_photos(spark: SparkSession, settings: Settings) -> str:
     """The folder of the photos. Raises InputError where corpus.root is missing, empty or ambiguous."""
-    storage, root = Storage(spark), absolute(settings.corpus.root).rstrip("/")
+    storage, root = HadoopFiles(spark), absolute(settings.corpus.root).rstrip("/")
     entries = _entries(storage, root)
     if settings.corpus.photos != "auto":
         folder = f"{root}/{settings.corpus.photos}".removesuffix("/.")
@@ -67,7 +67,7 @@ def find_photos(spark: SparkSession, settings: Settings) -> str:
 
 def find_corpus(spark: SparkSession, settings: Settings) -> Corpus:
     """Photos, captions and split lists of a corpus. Raises InputError for what is missing."""
-    storage, root = Storage(spark), absolute(settings.corpus.root).rstrip("/")
+    storage, root = HadoopFiles(spark), absolute(settings.corpus.root).rstrip("/")
     photos = find_photos(spark, settings)
     files = [name for name, is_folder in _entries(storage, root) if not is_folder]
     lists = {
@@ -98,7 +98,7 @@ def photo_files(spark: SparkSession, folder: str) -> DataFrame:
 
     Spark reads the content only where it is selected.
     """
-    prefix = Storage(spark).qualified(folder).rstrip("/") + "/"
+    prefix = HadoopFiles(spark).qualified(folder).rstrip("/") + "/"
     files = spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(folder)
     rows = files.select(_below(prefix, F.col("path")).alias("image_id"), "path", "length", "content")
     if _has_captions(spark, folder):  # photos beside the caption files: only what is named as a picture counts
@@ -112,7 +112,7 @@ def empty_photo_files(spark: SparkSession, folder: str) -> DataFrame:
     every = spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(folder)
     uris = every._jdf.inputFiles()  # with the empty ones; an array in the JVM, brought over only if it holds any
     names = [] if len(uris) == every.count() else [(re.sub("^file:/+", "file:/", unquote(uri)),) for uri in uris]
-    prefix = Storage(spark).qualified(folder).rstrip("/") + "/"
+    prefix = HadoopFiles(spark).qualified(folder).rstrip("/") + "/"
     found = spark.createDataFrame(names, "path string").select(_below(prefix, F.col("path")).alias("image_id"))
     return found.join(every.select(_below(prefix, F.col("path")).alias("image_id")), "image_id", "left_anti")
 
@@ -123,7 +123,7 @@ def _below(prefix: str, path: Column) -> Column:
 
 def _has_captions(spark: SparkSession, folder: str) -> bool:
     form = re.compile("|".join(CAPTION_FILES))
-    return any(not is_folder and form.search(name) for name, is_folder in Storage(spark).children(folder))
+    return any(not is_folder and form.search(name) for name, is_folder in HadoopFiles(spark).children(folder))
 
 
 def read_captions(spark: SparkSession, path: str) -> DataFrame:
@@ -222,7 +222,7 @@ def _read_coco(spark: SparkSession, path: str) -> DataFrame:
     )
 
 
-def _entries(storage: Storage, root: str) -> list[tuple[str, bool]]:
+def _entries(storage: HadoopFiles, root: str) -> list[tuple[str, bool]]:
     try:
         return [entry for entry in storage.children(root) if not entry[0].startswith((".", "_"))]
     except FileNotFoundError as error:
@@ -231,11 +231,11 @@ def _entries(storage: Storage, root: str) -> list[tuple[str, bool]]:
         ) from error
 
 
-def _holds_files(storage: Storage, folder: str) -> bool:
+def _holds_files(storage: HadoopFiles, folder: str) -> bool:
     return any(not is_folder and name.lower().endswith(SUFFIXES) for name, is_folder in storage.children(folder))
 
 
-def _caption_files(storage: Storage, places: list[str]) -> list[str]:
+def _caption_files(storage: HadoopFiles, places: list[str]) -> list[str]:
     for pattern in CAPTION_FILES:
         found = [
             f"{place}/{name}"

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from jobs.driver.corpus.layouts import empty_photo_files, find_photos, photo_files
 from jobs.driver.job import Job
-from jobs.driver.spark.hadoop_files import Storage, absolute
+from jobs.driver.spark.hadoop_files import HadoopFiles, absolute
 from udfs.errors import InputError
 
 
@@ -33,7 +33,7 @@ def named_photos(job: Job, key: str, named: str, limit: int) -> NamedPhotos:
     and lists of pictures (`*.txt`, a path a line, relative to the list), separated by commas, in the order given.
     Raises InputError for what is not there.
     """
-    storage, where = Storage(job.spark), absolute(named)
+    storage, where = HadoopFiles(job.spark), absolute(named)
     if named == "auto":
         found, total = _in_folder(job, find_photos(job.spark, job.settings), limit)
     elif storage.is_folder(where):
@@ -54,7 +54,7 @@ def _in_folder(job: Job, folder: str, limit: int) -> tuple[list[tuple[str, str |
     return [(row.image_id, row.path) for row in every.orderBy("image_id").limit(limit).collect()], every.count()
 
 
-def _by_name(storage: Storage, key: str, named: str, limit: int) -> tuple[list[tuple[str, str | None]], int]:
+def _by_name(storage: HadoopFiles, key: str, named: str, limit: int) -> tuple[list[tuple[str, str | None]], int]:
     names = {}  # in order, each once
     for entry in filter(None, (part.strip() for part in named.split(","))):
         names |= dict.fromkeys(_listed(storage, key, entry) if entry.endswith(".txt") else [entry])
@@ -67,7 +67,7 @@ def _by_name(storage: Storage, key: str, named: str, limit: int) -> tuple[list[t
     return [(name, storage.qualified(absolute(name))) for name in first], len(names)
 
 
-def _listed(storage: Storage, key: str, path: str) -> list[str]:
+def _listed(storage: HadoopFiles, key: str, path: str) -> list[str]:
     try:
         lines = [line.strip() for line in storage.read_text(absolute(path)).splitlines()]
     except (OSError, UnicodeDecodeError) as error:

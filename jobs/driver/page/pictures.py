@@ -7,14 +7,14 @@ import re
 from collections.abc import Iterable
 
 from conf.schema import Corpus
-from jobs.driver.spark.hadoop_files import Storage
+from jobs.driver.spark.hadoop_files import HadoopFiles
 from udfs.vision.decode import PhotoLimits, PhotoRefused, thumbnail
 
 SIDE = 320  # pixels of a thumbnail's longer side: a phone's width
 LEAVES_FOLDER = re.compile(r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|\x00")
 
 
-def thumbnails(storage: Storage, folder: str, names: Iterable[str], corpus: Corpus) -> dict[str, str]:
+def thumbnails(storage: HadoopFiles, folder: str, names: Iterable[str], corpus: Corpus) -> dict[str, str]:
     """{image_id: data URI} of the photos below a folder that can be shown; the others are left out."""
     limits = PhotoLimits(corpus.max_pixels, corpus.min_side, corpus.convert)
     found = {}

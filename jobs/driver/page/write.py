@@ -11,7 +11,7 @@ from jobs.driver.page.examples import telling_captions
 from jobs.driver.page.pictures import thumbnails
 from jobs.driver.page.render import render
 from jobs.driver.runs.registry import run_folder
-from jobs.driver.spark.hadoop_files import Storage, absolute
+from jobs.driver.spark.hadoop_files import HadoopFiles, absolute
 from udfs import files
 from udfs.errors import InputError
 
@@ -57,4 +57,4 @@ def _thumbnails(job: Job, root: str, names: list[str]) -> dict[str, str]:
     except InputError as error:
         job.log.info(f"the page shows no photos of {absolute(root)}: {error}")
         return {}
-    return thumbnails(Storage(job.spark), folder, names, settings.corpus)
+    return thumbnails(HadoopFiles(job.spark), folder, names, settings.corpus)

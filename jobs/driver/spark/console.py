@@ -1,7 +1,7 @@
-"""The terminal of whoever called spark-submit.
+"""Standard error under spark-submit.
 
-spark-submit joins a Python driver's stderr to its stdout, through a pipe, so that neither a caller who reads stdout nor a
-progress bar gets what it expects. The JVM still has the real stderr.
+spark-submit redirects the stderr of a Python driver into its own stdout, through a pipe. A program that reads stdout would
+get log lines, and progress bars would not see a terminal. The JVM still has the real stderr, so the driver writes there.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import io
 import os
 import sys
+from typing import Any
 
 
 class JvmStderr(io.TextIOBase):
-    """Standard error of the JVM that started this Python; a terminal where the JVM has a console."""
+    """The stderr of the JVM that started this Python; `isatty()` is true if the JVM has a console."""
 
-    def __init__(self, jvm):
-        self._stream, self._console = jvm.java.lang.System.err, jvm.java.lang.System.console() is not None
+    def __init__(self, jvm: Any):
+        self._stream, self._has_console = jvm.java.lang.System.err, jvm.java.lang.System.console() is not None
 
     def writable(self) -> bool:
         return True
@@ -28,11 +29,11 @@ class JvmStderr(io.TextIOBase):
         self._stream.flush()
 
     def isatty(self) -> bool:
-        return self._console
+        return self._has_console
 
 
 def use_real_stderr() -> None:
-    """Makes `sys.stderr` what it should be under spark-submit; changes nothing elsewhere."""
+    """Replaces `sys.stderr` by the JVM's stderr under spark-submit; does nothing otherwise."""
     if "PYSPARK_GATEWAY_PORT" not in os.environ:
         return
     from pyspark import SparkContext

@@ -1,10 +1,11 @@
-"""The Spark session of a job. The master, memory and jars are spark-submit's to set, never the job's."""
+"""The Spark session of a job. Only spark-submit sets the master, the memory and the jars; a job never does."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,39 +20,70 @@ DELTA_CLASS = "io.delta.sql.DeltaSparkSessionExtension"
 
 
 def open_session(name: str, settings: Settings) -> SparkSession:
-    """The session that spark-submit prepared, with what a job needs on top. Raises InputError without Delta's jars."""
-    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # started by python, which does not read spark.pyspark.python
+    """Returns the session that spark-submit prepared, with the settings that jobs need.
+
+    Args:
+        name: The job's name, shown in Spark's UI.
+        settings: The job's configuration.
+
+    Raises:
+        InputError: The tables are Delta tables and the session has no Delta jars or no Delta extension.
+    """
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # plain python does not read spark.pyspark.python
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    shows_stages = sys.stderr.isatty() and name != "train"  # training has a bar of its own
+    shows_stages = sys.stderr.isatty() and name != "train"  # training shows its own progress bar
     builder = SparkSession.builder.appName(name).config("spark.ui.showConsoleProgress", str(shows_stages).lower())
     spark = SparkSession.getActiveSession() or builder.getOrCreate()
     _import_wheels(spark.sparkContext)
     if settings.storage.format == "delta":
         require_delta(spark)
     slots = spark.sparkContext.defaultParallelism
-    given = {key for key, _ in spark.sparkContext.getConf().getAll()}
-    if "spark.sql.shuffle.partitions" not in given:
+    configured = {key for key, _ in spark.sparkContext.getConf().getAll()}
+    if "spark.sql.shuffle.partitions" not in configured:
         spark.conf.set("spark.sql.shuffle.partitions", max(4, 2 * slots))
-    if "spark.databricks.delta.snapshotPartitions" not in given:
-        # Delta reads its log in 50 tasks, which takes longer than the tables of a small corpus.
+    if "spark.databricks.delta.snapshotPartitions" not in configured:
+        # Delta reads a table's log in 50 tasks, which take longer than reading the tables of a small corpus.
         spark.conf.set("spark.databricks.delta.snapshotPartitions", max(2, min(50, slots)))
     return spark
 
 
 @contextmanager
-def arrow_batches(spark: SparkSession, rows: int):
-    """Bounds the rows that executors' Python gets at a time in what is computed inside."""
-    key = "spark.sql.execution.arrow.maxRecordsPerBatch"
-    before = spark.conf.get(key)
-    spark.conf.set(key, rows)
+def spark_settings(spark: SparkSession, settings: Mapping[str, str | int | bool]) -> Iterator[None]:
+    """Changes settings of the session for a `with` block, and restores them after it.
+
+    A setting that had no value before is unset again. Spark evaluates tables lazily: the settings apply to what is executed
+    inside the block, not to what is only defined there.
+
+    Args:
+        spark: The session.
+        settings: {key: value}.
+
+    Example:
+        >>> with spark_settings(spark, {"spark.sql.files.maxPartitionBytes": 1 << 20}):
+        ...     photos.count()
+    """
+    earlier = {key: spark.conf.get(key, None) for key in settings}
     try:
+        for key, value in settings.items():
+            spark.conf.set(key, value)
         yield
     finally:
-        spark.conf.set(key, before)
+        for key, earlier_value in earlier.items():
+            if earlier_value is None:
+                spark.conf.unset(key)
+            else:
+                spark.conf.set(key, earlier_value)
+
+
+@contextmanager
+def arrow_batches(spark: SparkSession, rows: int) -> Iterator[None]:
+    """Limits the rows in an Arrow batch, and so the memory of a Python worker, for what is executed in a `with` block."""
+    with spark_settings(spark, {"spark.sql.execution.arrow.maxRecordsPerBatch": rows}):
+        yield
 
 
 def _import_wheels(context: SparkContext) -> None:
-    """Lets executors import from the wheels of `--py-files`; Spark sends them, but imports only from .zip, .egg and .jar."""
+    """Makes the wheels of `--py-files` importable on executors: Spark distributes them, but imports only .zip, .egg and .jar."""
     for path in context.getConf().get("spark.submit.pyFiles", "").split(","):
         if path.endswith(".whl"):
             wheel = Path(SparkFiles.get(os.path.basename(path)))
@@ -62,7 +94,7 @@ def _import_wheels(context: SparkContext) -> None:
 
 
 def require_delta(spark: SparkSession) -> None:
-    """Raises InputError where the session cannot write Delta tables."""
+    """Raises InputError if the session cannot write Delta tables."""
     loader = spark.sparkContext._jvm.java.lang.Thread.currentThread().getContextClassLoader()
     try:
         loader.loadClass(DELTA_CLASS)
@@ -70,9 +102,11 @@ def require_delta(spark: SparkSession) -> None:
         if "ClassNotFoundException" not in str(error):
             raise
         raise InputError(
-            f"storage.format=delta: Spark has no Delta jars; run `make setup`, add `{packages_flag()}` to spark-submit, "
+            f"storage.format=delta: found no Delta jars in Spark; run `make setup`, add `{packages_flag()}` to spark-submit, "
             "or set storage.format=parquet"
         ) from error
     if DELTA_CLASS not in (spark.conf.get("spark.sql.extensions", "") or ""):
         flags = " ".join(f"--conf {key}={value}" for key, value in DELTA_SETTINGS.items())
-        raise InputError(f"storage.format=delta: Delta's jars are there but its extension is off; add `{flags}`")
+        raise InputError(
+            f"storage.format=delta: found Delta's jars without its extension; add `{flags}` to spark-submit"
+        )

@@ -1,14 +1,6 @@
-"""The warehouse: named tables, Delta by default or Parquet, whose every version can be read again.
+"""The warehouse: named tables, in Delta's format by default or in Parquet, whose every version can be read again.
 
-Both kinds of table offer the same operations:
-
-- `version()`: the number of the current version, or None where there is no table yet;
-- `read(version=None)`: the rows of a version, by default the current one;
-- `provenance(version=None)`: what a version was made from, as the job that wrote it noted;
-- `replace(rows, provenance, where=None, partition_by=(), options={})`: all rows, or those that match a condition, in one commit;
-- `upsert(rows, keys, provenance, tombstone)`: replaces the rows of equal keys, adds the new ones, and deletes those whose
-  replacement has null in the tombstone column, in one commit;
-- `clean(before, keep, apply)`: deletes the data of versions older than a moment, except those to keep.
+See `jobs.driver.tables.store.TableStore` for what both formats offer.
 """
 
 from __future__ import annotations
@@ -19,18 +11,25 @@ import re
 
 from pyspark.sql import SparkSession
 
-from jobs.driver.spark.hadoop_files import Storage, absolute
+from jobs.driver.spark.hadoop_files import HadoopFiles, absolute
 from jobs.driver.tables.delta import DeltaStore
 from jobs.driver.tables.parquet import ParquetStore
+from jobs.driver.tables.store import TableStore
 from udfs.errors import InputError
 
 CATALOG_SCHEMA = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*")
 
 
 class Warehouse:
-    """The tables at a path (`data/warehouse`, `s3a://...`) or in a schema (`catalog.schema`).
+    """The tables in a folder or in a catalog's schema.
 
-    Raises InputError where the place cannot be written, or a schema is asked to hold Parquet versions.
+    Args:
+        spark: The session that reads and writes them.
+        location: A path or URI (`data/warehouse`, `s3a://...`), or a schema (`catalog.schema`).
+        table_format: `delta` or `parquet`.
+
+    Raises:
+        InputError: The folder is not writable, or the location is a schema and the format is not `delta`.
     """
 
     def __init__(self, spark: SparkSession, location: str, table_format: str):
@@ -46,19 +45,28 @@ class Warehouse:
             self._require_writable()
 
     def prefixed(self, prefix: str) -> Warehouse:
-        """The same warehouse, in which every table's name is taken to begin with a prefix."""
+        """Returns a view of the warehouse that adds a prefix to every table's name."""
         other = copy.copy(self)
         other.prefix = self.prefix + prefix
         return other
 
-    def table(self, name: str) -> DeltaStore | ParquetStore:
+    def table(self, name: str) -> TableStore:
+        """Returns a table by its name, whether it exists or not."""
         name = self.prefix + name
         if self.format == "parquet":
             return ParquetStore(self.spark, f"{self.location}/{name}")
         return DeltaStore(self.spark, f"{self.location}.{name}" if self.in_catalog else f"{self.location}/{name}")
 
-    def require(self, name: str, maker: str) -> DeltaStore | ParquetStore:
-        """A table that must be there already. Raises InputError that names the job which makes it."""
+    def require(self, name: str, maker: str) -> TableStore:
+        """Returns a table that must exist.
+
+        Args:
+            name: The table's name.
+            maker: The job that writes the table, for the error message.
+
+        Raises:
+            InputError: There is no such table.
+        """
         table = self.table(name)
         if table.version() is None:
             raise InputError(
@@ -68,7 +76,7 @@ class Warehouse:
         return table
 
     def _require_writable(self) -> None:
-        storage, probe = Storage(self.spark), f"{self.location}/_writable.{os.urandom(6).hex()}"
+        storage, probe = HadoopFiles(self.spark), f"{self.location}/_writable.{os.urandom(6).hex()}"
         try:
             storage.make_folder(self.location)
             storage.create_text(probe, "")

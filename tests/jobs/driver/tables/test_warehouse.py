@@ -1,8 +1,12 @@
-import pytest
+import time
 
-from jobs.driver.spark.hadoop_files import Storage
+import pytest
+from pyspark.sql import functions as F
+
+from jobs.driver.spark.hadoop_files import HadoopFiles
+from jobs.driver.spark.session import spark_settings
+from jobs.driver.tables.parquet import ParquetStore
 from jobs.driver.tables.warehouse import Warehouse
-from jobs.driver.tables.warehouse import parquet as parquet_table
 from udfs.errors import InputError
 
 
@@ -33,8 +37,61 @@ def test_versions_stay_readable(spark, table):
 
 def test_replace_where_leaves_the_others(spark, table):
     table.replace(rows(spark, ("dog", 4), ("cat", 4), ("bird", 2)), {}, partition_by=["legs"])
-    table.replace(rows(spark, ("cow", 4)), {}, where="legs = 4", partition_by=["legs"])
+    table.replace(rows(spark, ("cow", 4)), {}, where={"legs": 4}, partition_by=["legs"])
     assert content(table.read()) == [("bird", 2), ("cow", 4)]
+
+
+@pytest.mark.parametrize("name", ["it's", "\\' OR 1 = 1 -- \"`\n"])
+def test_replace_where_takes_any_text(spark, table, name):
+    table.replace(rows(spark, (name, 1), ("its", 2), (None, 3)), {}, partition_by=["name"])
+    table.replace(rows(spark, (name, 4)), {}, where={"name": name}, partition_by=["name"])
+    assert sorted((row.legs, row.name) for row in table.read().collect()) == [(2, "its"), (3, None), (4, name)]
+
+
+def test_replace_where_takes_several_columns_of_any_name(spark, table):
+    columns = "`split's` string, `a``b` int"
+    table.replace(spark.createDataFrame([("dev", 1), ("dev", 2), ("test", 1)], columns), {})
+    table.replace(spark.createDataFrame([("dev", 1), ("dev", 1)], columns), {}, where={"split's": "dev", "a`b": 1})
+    assert sorted(map(tuple, table.read().collect())) == [("dev", 1), ("dev", 1), ("dev", 2), ("test", 1)]
+
+
+def test_text_that_looks_like_a_number_stays_text_in_a_partition_column(spark, table):
+    table.replace(rows(spark, ("007", 4), ("1e9", 2)), {}, partition_by=["name"])
+    assert content(table.read()) == [("007", 4), ("1e9", 2)]
+
+
+# Some of the settings that the Delta store changes while it works; the others have no value before.
+SETTINGS = {
+    "spark.databricks.delta.commitInfo.userMetadata": "the caller's",
+    "spark.databricks.delta.retentionDurationCheck.enabled": "true",
+}
+
+
+def test_every_operation_restores_the_settings_of_the_session(spark, table):
+    new = rows(spark, ("ant", 6))
+    operations = {
+        "make the table": lambda: table.replace(rows(spark, ("dog", 4), ("cat", 4)), {"n": 1}),
+        "replace": lambda: table.replace(rows(spark, ("dog", 3), ("cat", 4)), {"n": 2}),
+        "replace where": lambda: table.replace(new, {}, where={"legs": 6}),
+        "upsert": lambda: table.upsert(new, ["name"], {}, "legs"),
+        "clean": lambda: table.clean(time.time(), set(), apply=True),
+        "read": lambda: (table.version(), table.provenance(), table.read().count()),
+    }
+    with spark_settings(spark, SETTINGS):
+        before = session_settings(spark)
+        assert SETTINGS.items() <= before.items()
+        for name, operation in operations.items():
+            operation()
+            assert session_settings(spark) == before, name
+        with pytest.raises(Exception, match="broken"):
+            table.replace(new.withColumn("name", F.raise_error(F.lit("broken"))), {})
+        assert session_settings(spark) == before
+
+
+def session_settings(spark):
+    """All settings of the session but the number of its last commit, which Delta itself keeps."""
+    last_commit = "spark.databricks.delta.lastCommitVersionInSession"
+    return {key: value for key, value in spark.conf.getAll.items() if key != last_commit}
 
 
 def test_upsert_replaces_adds_and_deletes(spark, table):
@@ -62,7 +119,7 @@ def test_a_parquet_commit_that_died_before_its_last_step_is_completed(spark, tmp
     table = Warehouse(spark, str(tmp_path), "parquet").table("animals")
     table.replace(rows(spark, ("dog", 4)), {})
     with monkeypatch.context() as patch:
-        patch.setattr(Storage, "replace_text", lambda *_: (_ for _ in ()).throw(OSError("killed")))
+        patch.setattr(HadoopFiles, "replace_text", lambda *_: (_ for _ in ()).throw(OSError("killed")))
         with pytest.raises(OSError, match="killed"):
             table.replace(rows(spark, ("cat", 4)), {})
     assert content(table.read()) == [("dog", 4)]
@@ -73,7 +130,7 @@ def test_a_parquet_commit_that_died_before_its_last_step_is_completed(spark, tmp
 
 def test_of_two_parquet_writers_the_second_builds_on_the_first(spark, tmp_path):
     table = Warehouse(spark, str(tmp_path), "parquet").table("animals")
-    other = parquet_table.ParquetStore(spark, table.path)
+    other = ParquetStore(spark, table.path)
     table.replace(rows(spark, ("dog", 4)), {})
     completed, calls = table._completed_version, []
 
