@@ -84,7 +84,7 @@ def test_every_operation_restores_the_settings_of_the_session(spark, table):
             operation()
             assert session_settings(spark) == before, name
         with pytest.raises(Exception, match="broken"):
-            table.replace(new.withColumn("name", F.raise_error(F.lit("broken"))), {})
+            table.replace(new.withColumn("name", F.raise_error(F.lit("broken")).cast("string")), {})
         assert session_settings(spark) == before
 
 
