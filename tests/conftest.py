@@ -29,6 +29,16 @@ settings.load_profile("repeatable")
 # A network that is quick to build and run, with weights that need no file.
 SMALL_NETWORK = ["extractor.name=mobilenet_v2", "extractor.weights=random:0", "extractor.layer=default"]
 
+# A test is slow if it uses one of these fixtures, or if its module imports one of these names.
+SLOW_FIXTURES = {"delta_pipeline", "parquet_pipeline", "real_photos"}  # they train
+SLOW_HELPERS = {"Gang", "train_to_the_end", "spark_submit", "settings_for", "AIRFLOW"}  # they start several processes
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if SLOW_HELPERS & vars(item.module).keys() or SLOW_FIXTURES & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
+
 
 def skipped_tests(config: pytest.Config) -> list[tuple[str, str]]:
     """(reason, test) of each skipped test."""

@@ -19,6 +19,8 @@ import pyspark
 import pytest
 from conftest import JOBS, QUICK_TRAINING, ROOT, SMALL_NETWORK
 
+pytestmark = pytest.mark.slow
+
 SPARK_CLASS = Path(pyspark.__file__).parent / "bin" / "spark-class"
 START_SECONDS = 60
 QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
