@@ -31,7 +31,13 @@ SMALL_NETWORK = ["extractor.name=mobilenet_v2", "extractor.weights=random:0", "e
 
 # A test is slow if it uses one of these fixtures, or if its module imports one of these names.
 SLOW_FIXTURES = {"delta_pipeline", "parquet_pipeline", "real_photos"}  # they train
-SLOW_HELPERS = {"Gang", "train_to_the_end", "spark_submit", "settings_for", "AIRFLOW"}  # they start several processes
+SLOW_HELPERS = {
+    "Gang",
+    "train_to_the_end",
+    "spark_submit",
+    "settings_for",
+    "environment",
+}  # they start several processes
 
 
 def pytest_collection_modifyitems(items):

@@ -9,11 +9,11 @@ from conftest import ROOT
 
 AIRFLOW = ROOT / "airflow_dags" / "airflow.sh"
 PYTHON = ROOT / ".airflow" / "bin" / "python"
-assert PYTHON.exists(), f"{PYTHON} not found; run `make airflow` first"
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """Variables for an Airflow whose database and logs are in a folder of their own."""
+    assert PYTHON.exists(), f"{PYTHON} not found; run `make airflow` first"
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "CAPTIONER", "PYSPARK"))}
     return {
         **kept,
