@@ -1,7 +1,8 @@
-"""BLEU of groups of the evaluated photos: by distance to the training photos, by caption length, by object."""
+"""BLEU of groups of the evaluated photos: by distance from the training photos, by caption length, by object."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 import pandas as pd
@@ -13,54 +14,68 @@ from jobs.driver.scoring.scores import bleu_row
 from udfs.scoring.group_scores import SCHEMA, score_group
 from udfs.scoring.populations import bin_of, quantile_edges
 
-OBJECTS = 30  # the most frequent ones that are scored
+OBJECTS = 30  # the most frequent ones are scored
 
 
-def group_scores(
-    scored: DataFrame,
-    distances: pd.DataFrame,
-    leaked: set[str],
-    objects: pd.DataFrame,
-    settings: External,
-    bootstrap: Bootstrap,
-) -> list[dict]:
-    """Every group with its photos, BLEU-1, BLEU-4 and the interval of that; `kind` says what its photos have in common.
+@dataclass(frozen=True)
+class ScoredPhotos:
+    """Evaluated photos that were captioned, with what groups them.
 
-    distances: image_id, distance. leaked: photos with a look-alike in training. objects: image_id, token.
+    Attributes:
+        scored: image_id, references and the columns that BLEU counts.
+        distances: image_id and distance from the nearest training photo.
+        near_duplicates: image_id of the photos with a near-duplicate in training.
+        objects: image_id and token, a row for each object in a photo.
     """
-    members, bounds = memberships(scored, distances, leaked, objects, settings)
-    groups = scored.sparkSession.createDataFrame(members)
+
+    scored: DataFrame
+    distances: pd.DataFrame
+    near_duplicates: set[str]
+    objects: pd.DataFrame
+
+
+def score_groups(photos: ScoredPhotos, settings: External, bootstrap: Bootstrap) -> list[dict]:
+    """Scores every group of photos.
+
+    Returns:
+        One dictionary for each group: kind (`all`, `clean`, `distance`, `length` or `object`), name, photos (their number),
+        bleu1, bleu4, low and high (the interval of bleu4), and for bins `from` and `to`.
+    """
+    members, bounds = memberships(photos, settings)
+    groups = photos.scored.sparkSession.createDataFrame(members)
     rows = (
-        scored.select("image_id", bleu_row().alias("counts"))
+        photos.scored.select("image_id", bleu_row().alias("counts"))
         .join(groups, "image_id")
         .select("kind", "name", "image_id", "counts")
     )
     work = partial(score_group, bootstrap.resamples, bootstrap.seed, bootstrap.confidence)
-    found = rows.groupBy("kind", "name").applyInPandas(work, SCHEMA).toPandas()
-    groups = [{**row, **bounds.get((row["kind"], row["name"]), {})} for row in found.to_dict("records")]
-    return sorted(groups, key=_order)
+    scores = rows.groupBy("kind", "name").applyInPandas(work, SCHEMA).toPandas()
+    with_bounds = [{**row, **bounds.get((row["kind"], row["name"]), {})} for row in scores.to_dict("records")]
+    return sorted(with_bounds, key=_order)
 
 
 def _order(group: dict) -> tuple:
     return group["kind"], group.get("from", -group["photos"]), group["name"]
 
 
-def memberships(
-    scored: DataFrame, distances: pd.DataFrame, leaked: set[str], objects: pd.DataFrame, settings: External
-) -> tuple[pd.DataFrame, dict]:
-    """image_id, kind, name of every photo in every of its groups; and {(kind, name): its bounds} of the bins."""
+def memberships(photos: ScoredPhotos, settings: External) -> tuple[pd.DataFrame, dict]:
+    """Assigns photos to groups.
+
+    Returns:
+        A row for each photo and group (image_id, kind, name), and {(kind, name): {"from", "to"}} of the bins.
+    """
     words = F.aggregate("references", F.lit(0), lambda total, text: total + F.size(F.split(text, " ")))
-    photos = scored.select("image_id", (words / F.size("references")).alias("length")).toPandas()
-    photos = photos.merge(distances[["image_id", "distance"]], on="image_id")
-    whole = photos[["image_id"]].assign(kind="all", name="all photos")
-    clean = whole[~whole.image_id.isin(leaked)].assign(kind="clean", name="without look-alikes")
-    parts, bounds = [whole, clean], {}
+    rows = photos.scored.select("image_id", (words / F.size("references")).alias("length")).toPandas()
+    rows = rows.merge(photos.distances[["image_id", "distance"]], on="image_id")
+    all_photos = rows[["image_id"]].assign(kind="all", name="all photos")
+    clean = all_photos[~all_photos.image_id.isin(photos.near_duplicates)]
+    parts, bounds = [all_photos, clean.assign(kind="clean", name="without near-duplicates")], {}
     for kind in ("distance", "length"):
-        bins, found = _bins(photos, kind, settings.bins)
+        bins, bin_bounds = _bins(rows, kind, settings.bins)
         parts.append(bins)
-        bounds |= found
-    if len(objects):
-        objects = objects[objects.image_id.isin(photos.image_id)]
+        bounds |= bin_bounds
+    if len(photos.objects):
+        objects = photos.objects[photos.objects.image_id.isin(rows.image_id)]
         frequent = objects.token.value_counts()
         frequent = frequent[frequent >= settings.min_photos].head(OBJECTS).index
         parts.append(objects[objects.token.isin(frequent)].rename(columns={"token": "name"}).assign(kind="object"))
@@ -68,6 +83,7 @@ def memberships(
 
 
 def _bins(photos: pd.DataFrame, kind: str, bins: int) -> tuple[pd.DataFrame, dict]:
+    """Groups of equal size by the column `kind`, named "1", "2", ... from the lowest values up, and their bounds."""
     values = photos[kind].to_numpy()
     edges = quantile_edges(values, bins)
     numbers = bin_of(values, edges)

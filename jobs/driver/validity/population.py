@@ -1,4 +1,4 @@
-"""Two populations of photos and captions, and what Spark measures of both side by side."""
+"""Two populations of photos and captions, and statistics of both side by side."""
 
 from __future__ import annotations
 
@@ -8,20 +8,25 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-# Words between which a word is a noun more often than not ("a _ on", "the _ ."): frequent frames (Mintz, 2003).
+# A word between these is usually a noun ("a _ on", "the _ ."): frequent frames (Mintz, 2003).
 BEFORE = "a an the two three four five several some his her their its one"
 AFTER = (
     "is are was were has have in on at with of by near from to into onto through over under along across down up behind "
     "beside next that which who while as for against outside inside around towards toward past"
 )
-AGREEING = 2  # captions of a photo that must name an object, where it has as many
+AGREEING = 2  # captions of a photo that must name an object; one is enough for a photo with one caption
 
 
 @dataclass(frozen=True)
 class Population:
-    """Photos of one kind. features: image_id, feature. hashes: image_id, hash. captions: image_id, words; or None.
+    """Photos with their captions.
 
-    scored: image_id, hypothesis, references and the columns that BLEU counts; or None where nothing was captioned.
+    Attributes:
+        name: The split, or the URI of the corpus.
+        features: image_id and feature (of the run's extractor).
+        hashes: image_id and hash (perceptual).
+        captions: image_id and words, a row for each caption; None if there are no captions.
+        scored: image_id, hypothesis, references and the columns that BLEU counts; None if the photos were not captioned.
     """
 
     name: str
@@ -31,16 +36,24 @@ class Population:
     scored: DataFrame | None = None
 
 
-def lengths(captions: DataFrame) -> pd.Series:
-    """How many captions have each number of words, in order of that."""
-    found = captions.groupBy(F.size("words").alias("length")).count().orderBy("length").toPandas()
-    return found.set_index("length")["count"]
+def caption_lengths(captions: DataFrame) -> pd.Series:
+    """Returns the number of captions of each length in words, in order of length."""
+    counts = captions.groupBy(F.size("words").alias("length")).count().orderBy("length").toPandas()
+    return counts.set_index("length")["count"]
 
 
 def profile(captions: DataFrame, lengths: pd.Series, tokens: pd.DataFrame, side: str, known: set[str]) -> dict:
-    """Size, length and vocabulary of a population's captions. `known`: the words that the captioner has learnt."""
-    mine = tokens[tokens[side] > 0]
-    count, words = int(lengths.sum()), int(mine[side].sum())
+    """Summarises the size, the lengths and the vocabulary of a population's captions.
+
+    Args:
+        captions: image_id and words.
+        lengths: Their `caption_lengths`.
+        tokens: The `token_table` of both populations.
+        side: The population's column in it, `training` or `other`.
+        known: The captioner's vocabulary.
+    """
+    side_tokens = tokens[tokens[side] > 0]
+    count, words = int(lengths.sum()), int(side_tokens[side].sum())
     values = lengths.index.to_numpy().repeat(lengths.to_numpy())
     return {
         "photos": captions.select("image_id").distinct().count(),
@@ -50,29 +63,36 @@ def profile(captions: DataFrame, lengths: pd.Series, tokens: pd.DataFrame, side:
         "sd_length": round(float(values.std()), 2),
         "length_quantiles": {str(q): float(pd.Series(values).quantile(q)) for q in (0.1, 0.5, 0.9)},
         "lengths": {str(length): round(number / count, 5) for length, number in lengths.items()},
-        "distinct_words": len(mine),
-        "out_of_vocabulary": round(float(mine.loc[~mine.index.isin(known), side].sum()) / words, 5),
+        "distinct_words": len(side_tokens),
+        "out_of_vocabulary": round(float(side_tokens.loc[~side_tokens.index.isin(known), side].sum()) / words, 5),
     }
 
 
 def token_table(training: DataFrame, other: DataFrame) -> pd.DataFrame:
-    """A row a word: occurrences (`training`, `other`), photos (`training_photos`, `other_photos`), and `framed`.
+    """Counts the words of two populations.
 
-    framed: the training occurrences between BEFORE and AFTER or a caption's end.
+    Args:
+        training: image_id and words of the training captions.
+        other: image_id and words of the evaluated captions.
+
+    Returns:
+        A row for each word (the index): its occurrences (`training`, `other`), the photos whose captions have it
+        (`training_photos`, `other_photos`), and `framed`, its training occurrences after a word of BEFORE and in front of
+        a word of AFTER or the caption's end.
     """
-    each = _in_context(training, "training").unionByName(_in_context(other, "other"))
+    words = _in_context(training, "training").unionByName(_in_context(other, "other"))
     sides = ("training", "other")
-    ours = {side: F.col("side") == side for side in sides}
-    found = each.groupBy("token").agg(
-        *[F.sum(ours[side].cast("long")).alias(side) for side in sides],
-        *[F.countDistinct(F.when(ours[side], F.col("image_id"))).alias(f"{side}_photos") for side in sides],
-        F.sum((_is_framed() & ours["training"]).cast("long")).alias("framed"),
+    is_side = {side: F.col("side") == side for side in sides}
+    counts = words.groupBy("token").agg(
+        *[F.sum(is_side[side].cast("long")).alias(side) for side in sides],
+        *[F.countDistinct(F.when(is_side[side], F.col("image_id"))).alias(f"{side}_photos") for side in sides],
+        F.sum((_is_framed() & is_side["training"]).cast("long")).alias("framed"),
     )
-    return found.toPandas().set_index("token").sort_index()
+    return counts.toPandas().set_index("token").sort_index()
 
 
 def _in_context(captions: DataFrame, side: str) -> DataFrame:
-    """image_id, side, token, before, after of each word; nothing stands before the first and after the last."""
+    """image_id, side, token, before and after of each word; before the first and after the last is an empty string."""
     empty, size = F.array(F.lit("")), F.size("words")
     in_place = F.arrays_zip(
         F.col("words").alias("token"),
@@ -87,15 +107,29 @@ def _is_framed() -> Column:
 
 
 def nouns(tokens: pd.DataFrame, share: float = 0.1, least: int = 5) -> list[str]:
-    """The words that stand in frames of nouns in this share of their training occurrences, and at least so often."""
+    """Returns the words that are probably nouns.
+
+    Args:
+        tokens: A `token_table`.
+        share: The least share of a word's training occurrences that is framed like a noun.
+        least: The least number of such occurrences.
+    """
     return list(tokens.index[(tokens.framed >= least) & (tokens.framed >= share * tokens.training)])
 
 
 def named_objects(captions: DataFrame, nouns: list[str]) -> DataFrame:
-    """image_id and token: the nouns that at least AGREEING captions of a photo hold, or its only caption."""
+    """Finds the objects that several captions of a photo agree on.
+
+    Args:
+        captions: image_id and words.
+        nouns: The objects to look for.
+
+    Returns:
+        image_id and token: the nouns in at least AGREEING captions of a photo, or in its only caption.
+    """
     spark = captions.sparkSession
-    words = F.broadcast(spark.createDataFrame([(noun,) for noun in nouns], "token string"))
+    objects = F.broadcast(spark.createDataFrame([(noun,) for noun in nouns], "token string"))
     needed = F.least(F.lit(AGREEING), F.count("*")).alias("needed")
-    each = captions.select("image_id", F.explode(F.array_distinct("words")).alias("token")).join(words, "token")
-    counts = each.groupBy("image_id", "token").count().join(captions.groupBy("image_id").agg(needed), "image_id")
+    words = captions.select("image_id", F.explode(F.array_distinct("words")).alias("token")).join(objects, "token")
+    counts = words.groupBy("image_id", "token").count().join(captions.groupBy("image_id").agg(needed), "image_id")
     return counts.where("count >= needed").select("image_id", "token")

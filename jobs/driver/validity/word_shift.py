@@ -1,4 +1,4 @@
-"""Which words tell an evaluated population from the training one, and what it names that training hardly saw."""
+"""Which words tell an evaluated population from the training population, and which of them training lacks."""
 
 from __future__ import annotations
 
@@ -9,43 +9,51 @@ import pandas as pd
 
 from udfs.scoring.populations import discoveries, log_odds
 
-LEAST_PHOTOS = 5  # a word in fewer photos of both populations is left out
-UNSEEN = 15
+MIN_PHOTOS = 5  # in both populations together; rarer words are not tested
+UNSEEN = 15  # unseen words that are listed
 
 
 def word_shift(tokens: pd.DataFrame, training: int, other: int, most: int) -> dict:
-    """The words most over- and under-represented in the other population, counted once a photo.
+    """Compares in how many photos' captions each word occurs.
 
-    tokens: a row a word, with training_photos and other_photos; training, other: photos with captions on each side.
+    Args:
+        tokens: A row for each word, with `training_photos` and `other_photos`.
+        training: Training photos with captions.
+        other: Evaluated photos with captions.
+        most: The number of words to list on each side.
+
+    Returns:
+        `tested` words, how many of them differ `beyond_chance`, and the `over_represented` and `under_represented` ones among
+        the evaluated photos.
     """
-    words = tokens[tokens.training_photos + tokens.other_photos >= LEAST_PHOTOS]
-    shares = words.other_photos.to_numpy(float), other, words.training_photos.to_numpy(float), training
-    odds, z = log_odds(*shares) if len(words) else (np.zeros(0), np.zeros(0))
+    words = tokens[tokens.training_photos + tokens.other_photos >= MIN_PHOTOS]
+    counts = words.other_photos.to_numpy(float), other, words.training_photos.to_numpy(float), training
+    odds, z = log_odds(*counts) if len(words) else (np.zeros(0), np.zeros(0))
     words = words.assign(odds=odds, z=z, beyond_chance=discoveries(z)).sort_values("z", ascending=False)
-
-    def rows(some: pd.DataFrame) -> list[dict]:
-        return [
-            {
-                "word": row.Index,
-                "training_share": round(row.training_photos / training, 4),
-                "evaluation_share": round(row.other_photos / other, 4),
-                "log_odds": round(row.odds, 3),
-                "z": round(row.z, 2),
-                "beyond_chance": bool(row.beyond_chance),
-            }
-            for row in some.itertuples()
-        ]
-
     return {
         "tested": len(words),
         "beyond_chance": int(words.beyond_chance.sum()),
-        "over_represented": rows(words[words.z > 0].head(most)),
-        "under_represented": rows(words[words.z < 0].tail(most)[::-1]),
+        "over_represented": _listed(words[words.z > 0].head(most), training, other),
+        "under_represented": _listed(words[words.z < 0].tail(most)[::-1], training, other),
     }
 
 
+def _listed(words: pd.DataFrame, training: int, other: int) -> list[dict]:
+    return [
+        {
+            "word": row.Index,
+            "training_share": round(row.training_photos / training, 4),
+            "evaluation_share": round(row.other_photos / other, 4),
+            "log_odds": round(row.odds, 3),
+            "z": round(row.z, 2),
+            "beyond_chance": bool(row.beyond_chance),
+        }
+        for row in words.itertuples()
+    ]
+
+
 def unseen_words(tokens: pd.DataFrame) -> dict:
-    """Words of the other population that no training caption holds: their number, share of all words, the most frequent."""
+    """Returns the number of evaluated words that no training caption has, their share of all words, and the most frequent."""
     unseen = tokens[(tokens.training == 0) & (tokens.other > 0)].sort_values("other_photos", ascending=False)
     return {
         "distinct": len(unseen),
@@ -57,12 +65,18 @@ def unseen_words(tokens: pd.DataFrame) -> dict:
 
 
 def photos_to_add(training_photos: int, training: int, share: float) -> int:
-    """How many photos with a word bring its share of the training photos to `share`: (k + n) / (N + n) = share."""
+    """Returns the number n of photos with a word to add so that they are `share` of all: (k + n) / (N + n) = share.
+
+    Args:
+        training_photos: k, the training photos with the word.
+        training: N, all training photos.
+        share: The wanted share.
+    """
     return max(0, math.ceil((share * training - training_photos) / (1 - share))) if share < 1 else 0
 
 
 def missing_words(shift: dict, tokens: pd.DataFrame, training: int) -> list[dict]:
-    """What training photos to add so that the over-represented words beyond chance get their share."""
+    """Returns the significantly over-represented words, each with the number of training photos to add."""
     return [
         {
             **row,

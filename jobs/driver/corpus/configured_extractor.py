@@ -1,0 +1,83 @@
+"""The extractor that a configuration names, and how its weights reach the executors."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from conf.schema import Extractor as ExtractorSettings
+from jobs.driver.spark.hadoop_files import absolute
+from udfs.errors import InputError
+from udfs.vision import extractor as networks
+from udfs.vision.weights import find_weights
+
+
+def resolve_extractor(settings: ExtractorSettings, scratch: str) -> tuple[networks.Extractor, str | None]:
+    """Resolves a configuration to an extractor with all its defaults and the hash of its weights.
+
+    Args:
+        settings: The section `extractor` of the configuration.
+        scratch: A local folder. Weights on another file system are copied into it.
+
+    Returns:
+        The extractor, and the local path of its weights file (None for random weights).
+
+    Raises:
+        InputError: The weights do not exist, or they are not those of the network.
+    """
+    layer, pooling = settings.layer, settings.pooling
+    if layer == "default":
+        layer, default_pooling = networks.usual_layer(settings.name)
+        pooling = default_pooling if pooling == "none" else pooling
+    path, digest = find_weights(settings.name, settings.weights, scratch)
+    extractor = networks.Extractor(settings.name.lower(), layer, pooling, settings.precision, settings.weights, digest)
+    return extractor, path
+
+
+def extractor_of(settings: ExtractorSettings) -> networks.Extractor:
+    """Returns the extractor that a configuration names."""
+    with tempfile.TemporaryDirectory() as scratch:
+        return resolve_extractor(settings, scratch)[0]
+
+
+def fingerprint_of(settings: ExtractorSettings) -> str:
+    """Returns the fingerprint of the features that a configuration names."""
+    return extractor_of(settings).fingerprint
+
+
+def record_of(extractor: networks.Extractor) -> dict[str, Any]:
+    """Returns all fields that are needed to build the extractor again, with the absolute path of a weights file."""
+    is_file = extractor.weights.endswith((".h5", ".keras"))
+    return {**asdict(extractor), "weights": absolute(extractor.weights) if is_file else extractor.weights}
+
+
+def ship_weights(spark: SparkSession, file: str | None) -> str | None:
+    """Sends a weights file to every executor, and returns its name there; None stays None."""
+    if file is None:
+        return None
+    spark.sparkContext.addFile(file)
+    return os.path.basename(file)
+
+
+def probe(spark: SparkSession, extractor: networks.Extractor, weights_name: str | None, task_cores: int) -> list[int]:
+    """Builds the network on one executor, which keeps it for the photos to come, to check it and to get a feature's shape.
+
+    Args:
+        spark: The session.
+        extractor: The extractor.
+        weights_name: Name of the weights file on the executors, as `ship_weights` returned it.
+        task_cores: Threads that the network may use.
+
+    Raises:
+        InputError: The network, its layer and its weights do not fit together.
+    """
+    work = partial(networks.probe, extractor, weights_name, task_cores)
+    result = spark.range(1, numPartitions=1).mapInArrow(work, networks.PROBE_SCHEMA).first()
+    if result.problem:
+        raise InputError(result.problem)
+    return result.shape
