@@ -1,7 +1,7 @@
-"""Which earlier words a word depends on: each left out in turn (Li, Monroe and Jurafsky, 2016, "erasure").
+"""Which earlier words a word depends on: each is left out in turn ("erasure"; Li, Monroe and Jurafsky, 2016).
 
-Leaving a word out asks the captioner what it would say after a caption that it could have read, in nats. A gradient at the
-embeddings would ask about words between words, and would need to know the captioner's inside.
+The captioner predicts the word after a caption that it could have read, so effects are differences of log-probabilities, in
+nats. Gradients with respect to the embeddings would evaluate it between words, and would need access to its layers.
 """
 
 from __future__ import annotations
@@ -13,20 +13,26 @@ import numpy as np
 from udfs.captioner.text import PADDING, START
 
 
-def leave_one_out(speak: Callable, caption: list[int], feature: np.ndarray) -> np.ndarray:
-    """How far each word's log-probability falls without one of the words before it, (words, words), in nats.
+def leave_one_out(next_word_log_probabilities: Callable, caption: list[int], feature: np.ndarray) -> np.ndarray:
+    """Computes how much each word's log-probability falls if one of the words before it is left out.
 
-    Row t, column j < t: word t without word j, what follows j moving up. Zero elsewhere; below zero where word t is
-    likelier without word j. speak: see `udfs.explain.joined_model.Sight`. feature: the photo's, (feature size,).
+    Args:
+        next_word_log_probabilities: As in `udfs.explain.joined_model.JoinedModel`.
+        caption: Token ids of the caption's words.
+        feature: The photo's feature, (feature size,).
+
+    Returns:
+        The falls in nats, float32 (words, words). Row t, column j < t: the fall of word t without word j, where the words
+        after j move forward by one. It is negative if word t is likelier without word j. All other elements are zero.
     """
     count = len(caption)
     effects = np.zeros((count, count), "float32")
     if count < 2:
         return effects
-    whole = [START, *caption[:-1]]
-    rows = [whole, *([*whole[: j + 1], *whole[j + 2 :], PADDING] for j in range(count - 1))]
-    found = np.asarray(speak(np.array(rows, "int32"), np.repeat(feature[None], count, axis=0)))
+    read = [START, *caption[:-1]]
+    rows = [read, *([*read[: j + 1], *read[j + 2 :], PADDING] for j in range(count - 1))]
+    scores = np.asarray(next_word_log_probabilities(np.array(rows, "int32"), np.repeat(feature[None], count, axis=0)))
     for t in range(1, count):
-        without = found[1 : t + 1, t - 1, caption[t]]
-        effects[t, :t] = found[0, t, caption[t]] - without
+        without = scores[1 : t + 1, t - 1, caption[t]]
+        effects[t, :t] = scores[0, t, caption[t]] - without
     return effects

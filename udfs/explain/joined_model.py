@@ -1,9 +1,8 @@
-"""From the pixels of a photo to the words of its caption: extractor and captioner as one function with gradients."""
+"""An extractor and a captioner as one differentiable function, from the pixels of a photo to the words of its caption."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from udfs.captioner.text import START
@@ -13,105 +12,129 @@ if TYPE_CHECKING:
     import keras
 
 
-@dataclass(frozen=True)
-class Sight:
-    """An extractor and a captioner, joined to compiled functions that read the networks' weights at each call.
+class JoinedModel:
+    """Compiled functions from photos and captions to scores and gradients.
 
-    pixels: float32 (photos, height, width, 3) from 0 to 255, of the `size` (height, width) that the extractor takes.
-    caption: int32 (words,); each word is looked at after the words before it. feature: float32 (photos, feature size).
+    They read the weights of both models at each call. The models are used only through their inputs and outputs, and the
+    extractor through its last layer with positions as well.
 
-    features: pixels -> feature.
-    logits, log_probabilities: (pixels, caption) -> of the caption's words, (photos, words).
-    pixel_gradients: (pixels, caption) -> gradients of each word's logit, summed over the photos, (words, height, width, 3).
-    maps_and_gradients: (pixels, caption) -> what the last layer with positions shows, (photos, rows, columns, channels), and
-        the gradients of each word's logit at that, (words, photos, rows, columns, channels).
-    speak: (tokens int32 (captions, steps), feature) -> log-probabilities of each next word, (captions, steps, vocabulary).
+    The functions take `pixels`, float32 (photos, height, width, 3) from 0 to 255; `caption`, int32 (words,), whose words
+    are each predicted from the words before them; and `feature`, float32 (photos, feature size).
+
+    Args:
+        network: The extractor, from preprocessed pixels to features.
+        preprocess: From pixels to the extractor's input.
+        captioner: The captioner, from (tokens, photo) to logits.
+
+    Attributes:
+        size: (height, width) of the photos, in pixels.
+        features: pixels -> feature.
+        logits: (pixels, caption) -> the logits of the caption's words, (photos, words).
+        log_probabilities: (pixels, caption) -> the log-probabilities of the caption's words, (photos, words).
+        pixel_gradients: (pixels, caption) -> the gradients of each word's logit with respect to the pixels, summed over the
+            photos: (words, height, width, 3).
+        maps_and_gradients: (pixels, caption) -> the feature maps of the last layer with positions, (photos, rows, columns,
+            channels), and the gradients of each word's logit with respect to them, (words, photos, rows, columns, channels).
+        next_word_log_probabilities: (tokens int32 (captions, steps), feature of each caption) -> the log-probabilities of
+            the next word after each step, (captions, steps, vocabulary size).
     """
 
-    network: keras.Model
-    captioner: keras.Model
-    size: tuple[int, int]
-    features: Callable
-    logits: Callable
-    log_probabilities: Callable
-    pixel_gradients: Callable
-    maps_and_gradients: Callable
-    speak: Callable
+    def __init__(self, network: keras.Model, preprocess: Callable, captioner: keras.Model):
+        import keras
+        import tensorflow as tf
 
+        self.network, self.preprocess, self.captioner = network, preprocess, captioner
+        self.size = tuple(network.input_shape[1:3])
+        self._feature_size = captioner.inputs[1].shape[1]
+        self._maps_and_output = keras.Model(network.input, [last_spatial_layer(network).output, network.output])
+        pixels, words = tf.TensorSpec((None, *self.size, 3), tf.float32), tf.TensorSpec((None,), tf.int32)
+        tokens, feature = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, self._feature_size))
 
-def join(network: keras.Model, preprocess: Callable, captioner: keras.Model) -> Sight:
-    """Joins an extractor (preprocessed pixels to feature) and a captioner ((tokens, photo) to logits).
+        self.features = tf.function(lambda photos: self._extract(photos)[1], input_signature=[pixels])
+        self.logits = tf.function(self._logits, input_signature=[pixels, words])
+        self.log_probabilities = tf.function(self._log_probabilities, input_signature=[pixels, words])
+        self.pixel_gradients = tf.function(self._pixel_gradients, input_signature=[pixels, words])
+        self.maps_and_gradients = tf.function(self._maps_and_gradients, input_signature=[pixels, words])
+        self.next_word_log_probabilities = tf.function(
+            self._next_word_log_probabilities, input_signature=[tokens, feature]
+        )
 
-    Both are used through their inputs and outputs alone, but for the extractor's last layer that has positions.
-    """
-    import keras
-    import tensorflow as tf
+    def _extract(self, photos):
+        """(feature maps of the last layer with positions, features)."""
+        import tensorflow as tf
 
-    size, feature_size = tuple(network.input_shape[1:3]), captioner.inputs[1].shape[1]
-    parts = keras.Model(network.input, [last_maps(network).output, network.output])
-    pixels, words = tf.TensorSpec((None, *size, 3), tf.float32), tf.TensorSpec((None,), tf.int32)
+        maps, output = self._maps_and_output(self.preprocess(photos), training=False)
+        return maps, tf.reshape(tf.cast(output, tf.float32), (-1, self._feature_size))
 
-    def look(photos):
-        maps, feature = parts(preprocess(photos), training=False)
-        return maps, tf.reshape(tf.cast(feature, tf.float32), (-1, feature_size))
+    def _predict(self, feature, caption):
+        """The logits of every vocabulary word at each word of the caption, (photos, words, vocabulary size)."""
+        import tensorflow as tf
 
-    def say(feature, caption):
         tokens = tf.repeat(tf.concat([[START], caption[:-1]], axis=0)[None], tf.shape(feature)[0], axis=0)
-        return tf.cast(captioner([tokens, feature], training=False), tf.float32)
+        return tf.cast(self.captioner([tokens, feature], training=False), tf.float32)
 
-    def own(scores, caption):
-        wanted = tf.repeat(caption[None, :, None], tf.shape(scores)[0], axis=0)
-        return tf.gather(scores, wanted, batch_dims=2)[:, :, 0]
+    def _logits(self, photos, caption):
+        return _of_words(self._predict(self._extract(photos)[1], caption), caption)
 
-    def gradients(tape, summed, place):
-        # A loop in the graph: the words share the forward pass, and one word's backward pass is in memory at a time.
-        found = tape.jacobian(summed, place, parallel_iterations=1, experimental_use_pfor=False)
-        return tf.cast(found, tf.float32)
+    def _log_probabilities(self, photos, caption):
+        import tensorflow as tf
 
-    def logits(photos, caption):
-        return own(say(look(photos)[1], caption), caption)
+        return _of_words(tf.nn.log_softmax(self._predict(self._extract(photos)[1], caption)), caption)
 
-    def log_probabilities(photos, caption):
-        return own(tf.nn.log_softmax(say(look(photos)[1], caption)), caption)
+    def _pixel_gradients(self, photos, caption):
+        import tensorflow as tf
 
-    def pixel_gradients(photos, caption):
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(photos)
-            summed = tf.reduce_sum(logits(photos, caption), axis=0)
-        return tf.reduce_sum(gradients(tape, summed, photos), axis=1)
+            summed = tf.reduce_sum(self._logits(photos, caption), axis=0)
+        return tf.reduce_sum(_jacobian(tape, summed, photos), axis=1)
 
-    def maps_and_gradients(photos, caption):
+    def _maps_and_gradients(self, photos, caption):
+        import tensorflow as tf
+
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(photos)
-            maps, feature = look(photos)
-            summed = tf.reduce_sum(own(say(feature, caption), caption), axis=0)
-        return tf.cast(maps, tf.float32), gradients(tape, summed, maps)
+            maps, feature = self._extract(photos)
+            summed = tf.reduce_sum(_of_words(self._predict(feature, caption), caption), axis=0)
+        return tf.cast(maps, tf.float32), _jacobian(tape, summed, maps)
 
-    def speak(tokens, feature):
-        return tf.nn.log_softmax(tf.cast(captioner([tokens, feature], training=False), tf.float32))
+    def _next_word_log_probabilities(self, tokens, feature):
+        import tensorflow as tf
 
-    def compiled(function):
-        return tf.function(function, input_signature=[pixels, words])
-
-    return Sight(
-        network, captioner, size,
-        tf.function(lambda photos: look(photos)[1], input_signature=[pixels]),
-        compiled(logits), compiled(log_probabilities), compiled(pixel_gradients), compiled(maps_and_gradients),
-        tf.function(speak, input_signature=[tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, feature_size))]),
-    )  # fmt: skip
+        return tf.nn.log_softmax(tf.cast(self.captioner([tokens, feature], training=False), tf.float32))
 
 
-def last_maps(network: keras.Model) -> keras.Layer:
-    """The layer that Grad-CAM looks at: the last with positions that does not pool.
+def last_spatial_layer(network: keras.Model) -> keras.Layer:
+    """Returns the layer that Grad-CAM explains: the last layer that has positions and does not pool.
 
     That is VGG16's `block5_conv3`, MobileNetV2's `out_relu` or ResNet50's `conv5_block3_out`: the last convolution with its
-    normalisation, activation and shortcut. Raises InputError where there is none.
+    normalisation, activation and shortcut.
+
+    Raises:
+        InputError: The network has no such layer.
     """
     for layer in reversed(network.layers[1:]):
         shape = getattr(layer.output, "shape", ())
         if len(shape) == 4 and "Pooling" not in type(layer).__name__ and (shape[1] or 0) * (shape[2] or 0) > 1:
             return layer
     raise InputError(
-        f"extractor.name: {network.name} has no layer with positions to look at, expected a convolutional network; "
+        f"extractor.name: {network.name} has no layer with positions, expected a convolutional network; "
         "explain a run that was trained on features of one"
     )
+
+
+def _of_words(scores, caption):
+    """The scores of the caption's words, (photos, words), from those of all words, (photos, words, vocabulary size)."""
+    import tensorflow as tf
+
+    words = tf.repeat(caption[None, :, None], tf.shape(scores)[0], axis=0)
+    return tf.gather(scores, words, batch_dims=2)[:, :, 0]
+
+
+def _jacobian(tape, scores, source):
+    """The gradients of each score with respect to `source`, (scores, *source shape)."""
+    import tensorflow as tf
+
+    # A loop in the graph: the scores share the forward pass, and one backward pass is in memory at a time.
+    gradients = tape.jacobian(scores, source, parallel_iterations=1, experimental_use_pfor=False)
+    return tf.cast(gradients, tf.float32)

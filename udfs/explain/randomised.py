@@ -1,4 +1,7 @@
-"""Weights made random from the output down, to see whether explanations notice (Adebayo et al., 2018, "Sanity checks")."""
+"""Random weights from the output backwards, to test whether explanations depend on what the model has learned.
+
+The cascading randomisation test of Adebayo et al. (2018), "Sanity checks for saliency maps".
+"""
 
 from __future__ import annotations
 
@@ -6,39 +9,43 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from udfs.explain.joined_model import Sight
+from udfs.explain.joined_model import JoinedModel
 
 if TYPE_CHECKING:
     import keras
 
-# The cascade: the captioner first, since it is nearest to the output, then so much of the extractor's depth.
+# {stage: the share of the extractor's layers that is random}. The captioner, nearest to the output, is random in all stages.
 STAGES = {"captioner": 0.0, "and_half_of_extractor": 0.5, "everything": 1.0}
 
 
 @contextmanager
-def randomised(sight: Sight, extractor_share: float, seed: int = 0) -> Iterator[None]:
-    """Inside, the captioner's weights and those of the extractor's last layers, so large a share, are drawn anew.
+def randomised_weights(model: JoinedModel, extractor_share: float, seed: int = 0) -> Iterator[None]:
+    """Replaces weights by initial ones inside a `with` block, and restores them at its end.
 
-    Each layer gets what its own initialisers give. The trained weights are put back at the end.
+    Args:
+        model: The model, which is changed in place.
+        extractor_share: The share of the extractor's layers, counted from its output, that are randomised besides the
+            captioner; from 0 to 1.
+        seed: Seed of Keras's initialisers.
     """
     import keras
 
-    weighted = [layer for layer in sight.network.layers if layer.weights]
+    weighted = [layer for layer in model.network.layers if layer.weights]
     last = weighted[len(weighted) - round(extractor_share * len(weighted)) :]
-    layers = [*sight.captioner.layers, *last]
-    kept = [layer.get_weights() for layer in layers]
+    layers = [*model.captioner.layers, *last]
+    trained = [layer.get_weights() for layer in layers]
     keras.utils.set_random_seed(seed)
     try:
         for layer in layers:
-            layer.set_weights(fresh(layer).get_weights())
+            layer.set_weights(_reinitialised(layer).get_weights())
         yield
     finally:
-        for layer, weights in zip(layers, kept, strict=True):
+        for layer, weights in zip(layers, trained, strict=True):
             layer.set_weights(weights)
 
 
-def fresh(layer: keras.Layer) -> keras.Layer:
-    """A layer of the same configuration with initial weights."""
+def _reinitialised(layer: keras.Layer) -> keras.Layer:
+    """A layer of the same configuration with the weights that its initialisers draw."""
     copy = type(layer).from_config(layer.get_config())
     if layer.weights:
         copy.build_from_config(layer.get_build_config())

@@ -1,6 +1,7 @@
-"""Which pixels a score depends on: three maps, of functions that need not be captioners.
+"""Saliency maps: which pixels a score depends on. The three methods explain any scores, not only those of captioners.
 
-A map is float32 (scores, height, width) or coarser; larger is more. `photo` is float32 (height, width, 3).
+A map is float32 (scores, height, width) or coarser; a larger value is a stronger dependence. `photo` is float32 (height,
+width, 3).
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ from PIL import Image
 
 
 def grad_cam(maps: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """Gradient-weighted class activation maps (Selvaraju et al., 2017, equations 1 and 2), in the maps' resolution.
+    """Gradient-weighted class activation maps (Selvaraju et al., 2017, equations 1 and 2), in the feature maps' resolution.
 
-    maps: (rows, columns, channels) of a convolution. gradients: (scores, rows, columns, channels), of each score at them.
-    Returns: the positive part of the channels' sum, weighted by their mean gradients; (scores, rows, columns).
+    Args:
+        maps: The feature maps of a convolution, (rows, columns, channels).
+        gradients: The gradients of each score with respect to the feature maps, (scores, rows, columns, channels).
+
+    Returns:
+        The positive part of the channels' sum, weighted by their mean gradients: (scores, rows, columns).
     """
     weights = gradients.mean(axis=(1, 2))
     return np.maximum(np.einsum("sk,ijk->sij", weights, maps), 0)
@@ -30,16 +35,25 @@ def smooth_grad(
     batch_size: int = 8,
     seed: int = 0,
 ) -> np.ndarray:
-    """SmoothGrad (Smilkov et al., 2017): the gradient at the pixels, averaged over noisy copies of the photo.
+    """SmoothGrad (Smilkov et al., 2017): the gradient with respect to the pixels, averaged over noisy copies of the photo.
 
-    gradients: of pixels (n, height, width, 3) to (scores, height, width, 3), summed over the n. noise: the standard
-    deviation of the noise, as a share of the photo's range. Returns: the channels' summed absolute values.
+    Args:
+        gradients: From pixels (n, height, width, 3) to the gradients of each score, summed over the n photos: (scores,
+            height, width, 3).
+        photo: The photo.
+        samples: The number of noisy copies.
+        noise: The standard deviation of the noise, as a share of the photo's range of values.
+        batch_size: Photos per call of `gradients`.
+        seed: Seed of the noise.
+
+    Returns:
+        The channels' absolute mean gradients, summed: (scores, height, width).
     """
     rng, total = np.random.default_rng(seed), 0
-    spread = noise * float(photo.max() - photo.min())
+    deviation = noise * float(photo.max() - photo.min())
     for start in range(0, samples, batch_size):
         count = min(batch_size, samples - start)
-        total = total + gradients(photo + rng.normal(0, spread, (count, *photo.shape)).astype("float32"))
+        total = total + gradients(photo + rng.normal(0, deviation, (count, *photo.shape)).astype("float32"))
     return np.abs(total / samples).sum(axis=-1)
 
 
@@ -51,48 +65,59 @@ def occlusion(
     fill: np.ndarray,
     batch_size: int = 32,
 ) -> np.ndarray:
-    """Occlusion (Zeiler and Fergus, 2014): how far each score falls when a square of `patch` pixels is hidden.
+    """Occlusion (Zeiler and Fergus, 2014): how much each score falls when a square of the photo is hidden.
 
-    scores: of pixels (n, height, width, 3) to (n, scores). fill: what hides, (3,) or like the photo. The square moves by
-    `stride` pixels. Returns: each pixel's mean over the squares that hid it, below 0 where hiding raised the score, 0 where
-    no square came.
+    Args:
+        scores: From pixels (n, height, width, 3) to scores (n, scores).
+        photo: The photo.
+        patch: Side of the square, in pixels.
+        stride: Distance between neighbouring squares, in pixels.
+        fill: What replaces the hidden pixels: one colour (3,), or an array like the photo.
+        batch_size: Photos per call of `scores`.
+
+    Returns:
+        The mean fall over the squares that cover a pixel: (scores, height, width). It is negative where hiding raises the
+        score, and 0 where no square covers the pixel.
     """
     height, width, _ = photo.shape
-    corners = [(row, column) for row in starts(height, patch, stride) for column in starts(width, patch, stride)]
+    corners = [
+        (row, column) for row in patch_starts(height, patch, stride) for column in patch_starts(width, patch, stride)
+    ]
     hidden = (_covered(photo, fill, row, column, patch) for row, column in corners)
-    found = in_batches(scores, hidden, batch_size)
-    falls = scores(photo[None])[0] - found
+    falls = scores(photo[None])[0] - score_in_batches(scores, hidden, batch_size)
     total, count = np.zeros((falls.shape[1], height, width), "float32"), np.zeros((height, width), "float32")
     for (row, column), fall in zip(corners, falls, strict=True):
-        place = slice(row, row + patch), slice(column, column + patch)
-        total[(slice(None), *place)] += fall[:, None, None]
-        count[place] += 1
+        square = slice(row, row + patch), slice(column, column + patch)
+        total[(slice(None), *square)] += fall[:, None, None]
+        count[square] += 1
     return total / np.maximum(count, 1)
 
 
-def starts(length: int, patch: int, stride: int) -> list[int]:
-    """Where squares begin that cover a side of so many pixels; the last one ends where the side does."""
+def patch_starts(length: int, patch: int, stride: int) -> list[int]:
+    """Returns where squares of side `patch` start along `length` pixels; the last one ends at the photo's edge."""
     last = max(length - patch, 0)
     return sorted({*range(0, last, stride), last})
 
 
-def in_batches(scores: Callable[[np.ndarray], np.ndarray], photos: Iterable[np.ndarray], batch_size: int) -> np.ndarray:
-    """The scores of many photos, (photos, scores), with no more than a batch of photos in memory."""
+def score_in_batches(
+    scores: Callable[[np.ndarray], np.ndarray], photos: Iterable[np.ndarray], batch_size: int
+) -> np.ndarray:
+    """Returns the scores of many photos, (photos, scores), with at most one batch of photos in memory."""
     photos: Iterator[np.ndarray] = iter(photos)
-    found = []
+    batches = []
     while batch := list(islice(photos, batch_size)):
-        found.append(np.asarray(scores(np.stack(batch))))
-    return np.concatenate(found)
+        batches.append(np.asarray(scores(np.stack(batch))))
+    return np.concatenate(batches)
 
 
-def enlarge(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Maps stretched to (height, width), bilinearly."""
+def resize_maps(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Returns maps (n, rows, columns) resized bilinearly to (height, width)."""
     if maps.shape[1:] == size:
         return maps
-    return np.stack([Image.fromarray(each.astype("float32")).resize(size[::-1], Image.BILINEAR) for each in maps])
+    return np.stack([Image.fromarray(values.astype("float32")).resize(size[::-1], Image.BILINEAR) for values in maps])
 
 
 def _covered(photo: np.ndarray, fill: np.ndarray, row: int, column: int, patch: int) -> np.ndarray:
-    place, covered = (slice(row, row + patch), slice(column, column + patch)), photo.copy()
-    covered[place] = np.broadcast_to(fill, photo.shape)[place]
+    square, covered = (slice(row, row + patch), slice(column, column + patch)), photo.copy()
+    covered[square] = np.broadcast_to(fill, photo.shape)[square]
     return covered

@@ -1,4 +1,4 @@
-"""A caption's explanation as one picture: a column a word, a row a method, and the earlier words that mattered."""
+"""Draws a caption's explanation as one picture: a column per word, a row per method, and the most influential earlier words."""
 
 from __future__ import annotations
 
@@ -13,30 +13,35 @@ from udfs.explain.overlays import (
     INK,
     PAPER,
     SIGNED,
-    blurred,
-    fitting,
+    blur_map,
+    colour_bar,
+    draw_text,
     font,
-    legend,
     overlay,
-    scaled,
-    shown,
-    write,
+    scale_map,
+    truncate_to_width,
+    visible_text,
 )
 
 TILE, GAP, HEAD, MARGIN = 168, 8, 66, 16  # pixels
-COLUMNS = 8  # words side by side; longer captions go on below
-EARLIER = 6  # earlier words shown of a word: those of the largest effect
-BAR = 19
-TELLING = 1.0  # nats from the photo, from which on a word's maps are worth a look
+COLUMNS = 8  # largest number of words side by side; longer captions continue below
+EARLIER = 6  # earlier words drawn for each word: those with the largest effects
+BAR, BAR_LEFT = 19, 72  # pixels: height of an earlier word's line, and where its bar begins
+STRONG_EFFECT = 1.0  # nats; a photo effect from which on a word's maps are informative
 RED, BLUE = SIGNED[-1], SIGNED[0]
 
 
 @dataclass(frozen=True)
 class Method:
-    """A row: its name and remark, and its maps (words, height, width), drawn with HEAT or SIGNED colours.
+    """A row of the picture.
 
-    Each map has a scale of its own, up to the percentile of its magnitudes; `blur` is the radius, in pixels, by which a map
-    of single pixels is blurred so that it can be seen.
+    Attributes:
+        name: The method's name.
+        remark: What its maps show, in a few words.
+        maps: (words, height, width). Each map has its own scale.
+        colours: HEAT for maps from 0 on, SIGNED for maps with negative values.
+        percentile: The percentile of a map's magnitudes that gets the strongest colour.
+        blur: The radius, in pixels, by which the map is blurred. Maps of single pixels are hard to see without it.
     """
 
     name: str
@@ -49,7 +54,14 @@ class Method:
 
 @dataclass(frozen=True)
 class Word:
-    """A column: the word, its probability, the nats that the photo adds to it, and (earlier word, nats) pairs."""
+    """A column of the picture.
+
+    Attributes:
+        text: The word.
+        probability: Its probability, given the photo and the words before it.
+        photo_effect: What the photo adds to its log-probability, in nats.
+        earlier: (earlier word, what it adds to the log-probability in nats), in the caption's order.
+    """
 
     text: str
     probability: float
@@ -58,79 +70,85 @@ class Word:
 
 
 def draw_strip(photo: np.ndarray, name: str, words: list[Word], methods: list[Method]) -> Image.Image:
-    """photo: (height, width, 3) from 0 to 255, as the network saw it; the maps are drawn on just that."""
-    columns = -(-len(words) // -(-len(words) // COLUMNS))  # no band much shorter than the others
+    """Draws the explanation of a caption.
+
+    Args:
+        photo: (height, width, 3) from 0 to 255, of the size that the network receives; the maps are drawn on it.
+        name: The photo's name.
+        words: The caption's words, at least one.
+        methods: The rows.
+    """
+    columns = -(-len(words) // -(-len(words) // COLUMNS))  # bands of about equal length
     bands = [range(first, min(first + columns, len(words))) for first in range(0, len(words), columns)]
     band_height = HEAD + (TILE + GAP) * len(methods) + EARLIER * BAR + 3 * GAP
     width = 2 * MARGIN + max(columns + 1, 5) * (TILE + GAP) - GAP
     canvas = Image.new("RGB", (width, MARGIN + TILE + 2 * GAP + band_height * len(bands) + MARGIN), PAPER)
-    _title(canvas, photo, name, " ".join(word.text for word in words))
+    _draw_title(canvas, photo, name, " ".join(word.text for word in words))
+    largest = max((abs(effect) for word in words for _, effect in word.earlier), default=0) or 1.0
     top = MARGIN + TILE + 2 * GAP
     for band in bands:
-        _row_names(canvas, top, methods)
+        _draw_row_names(canvas, top, methods)
         for column, number in enumerate(band, start=1):
             left = MARGIN + column * (TILE + GAP)
-            _head(canvas, (left, top), words[number])
+            _draw_word(canvas, (left, top), words[number])
             place = top + HEAD
             for method in methods:
-                values = scaled(blurred(method.maps[number], method.blur), method.percentile)
+                values = scale_map(blur_map(method.maps[number], method.blur), method.percentile)
                 picture = overlay(photo, values, method.colours)
                 canvas.paste(picture.resize((TILE, TILE), Image.LANCZOS), (left, place))
                 place += TILE + GAP
-            _bars(canvas, (left, place), words[number].earlier, _largest(words))
+            _draw_bars(canvas, (left, place), words[number].earlier, largest)
         top += band_height
     return canvas
 
 
-def _title(canvas: Image.Image, photo: np.ndarray, name: str, caption: str) -> None:
+def _draw_title(canvas: Image.Image, photo: np.ndarray, name: str, caption: str) -> None:
     picture = Image.fromarray(photo.clip(0, 255).astype("uint8"))
     canvas.paste(picture.resize((TILE, TILE), Image.LANCZOS), (MARGIN, MARGIN))
     left, width = MARGIN + TILE + 2 * GAP, canvas.width - MARGIN - (MARGIN + TILE + 2 * GAP)
-    top = write(canvas, (left, MARGIN), shown(caption, 400), 24, width=width)
-    top = write(canvas, (left, top + 2), fitting(shown(name, 200), 13, width), 13, FAINT)
-    height, across, _ = photo.shape
+    top = draw_text(canvas, (left, MARGIN), visible_text(caption, 400), 24, width=width)
+    top = draw_text(canvas, (left, top + 2), truncate_to_width(visible_text(name, 200), 13, width), 13, FAINT)
+    rows, columns, _ = photo.shape
     note = (
-        f"A column shows what a word's score depends on, given the words before it. The photo is drawn as the network saw it, "
-        f"{across} x {height} pixels. Each map has a scale of its own. p: the word's probability. photo: what the photo adds to "
-        "its log-probability, in nats, against a plain picture of the photo's mean colour."
+        f"Each column shows what a word's score depends on, given the words before it. The photo has the {columns} x {rows} "
+        "pixels that the network receives. Each map has its own scale. p: the word's probability. photo: what the photo adds "
+        "to its log-probability, in nats, compared with a plain picture of the photo's mean colour."
     )
-    write(canvas, (left, top + 4), note, 13, FAINT, width)
+    draw_text(canvas, (left, top + 4), note, 13, FAINT, width)
 
 
-def _row_names(canvas: Image.Image, top: int, methods: list[Method]) -> None:
+def _draw_row_names(canvas: Image.Image, top: int, methods: list[Method]) -> None:
     width, place = TILE - GAP, top + HEAD
     for method in methods:
-        below = write(canvas, (MARGIN, place + 8), method.name, 20, width=width)
-        below = write(canvas, (MARGIN, below + 2), method.remark, 13, FAINT, width)
-        canvas.paste(legend(width, 12, method.colours), (MARGIN, below + 6))
+        below = draw_text(canvas, (MARGIN, place + 8), method.name, 20, width=width)
+        below = draw_text(canvas, (MARGIN, below + 2), method.remark, 13, FAINT, width)
+        canvas.paste(colour_bar(width, 12, method.colours), (MARGIN, below + 6))
         ends = ("0", "most") if method.colours is HEAT else ("against", "for the word")
-        write(canvas, (MARGIN, below + 20), ends[0], 12, FAINT)
+        draw_text(canvas, (MARGIN, below + 20), ends[0], 12, FAINT)
         right = MARGIN + width - round(font(12).getlength(ends[1]))
-        write(canvas, (right, below + 20), ends[1], 12, FAINT)
+        draw_text(canvas, (right, below + 20), ends[1], 12, FAINT)
         place += TILE + GAP
-    below = write(canvas, (MARGIN, place), "Earlier words", 20, width=width)
+    below = draw_text(canvas, (MARGIN, place), "Earlier words", 20, width=width)
     remark = f"nats that the word loses (red) or gains (blue) without each of them; at most {EARLIER}"
-    write(canvas, (MARGIN, below + 2), remark, 13, FAINT, width)
+    draw_text(canvas, (MARGIN, below + 2), remark, 13, FAINT, width)
 
 
-def _head(canvas: Image.Image, place: tuple[int, int], word: Word) -> None:
-    below = write(canvas, place, fitting(shown(word.text, 60), 24, TILE), 24)
-    write(canvas, (place[0], below + 2), f"p {word.probability:.2f}", 14, FAINT)
-    effect = f"photo {word.photo_effect:+.1f}"
-    write(canvas, (place[0] + 58, below + 2), effect, 14, INK if word.photo_effect >= TELLING else FAINT)
+def _draw_word(canvas: Image.Image, place: tuple[int, int], word: Word) -> None:
+    below = draw_text(canvas, place, truncate_to_width(visible_text(word.text, 60), 24, TILE), 24)
+    draw_text(canvas, (place[0], below + 2), f"p {word.probability:.2f}", 14, FAINT)
+    colour = INK if word.photo_effect >= STRONG_EFFECT else FAINT
+    draw_text(canvas, (place[0] + 58, below + 2), f"photo {word.photo_effect:+.1f}", 14, colour)
 
 
-def _bars(canvas: Image.Image, place: tuple[int, int], earlier: list[tuple[str, float]], largest: float) -> None:
+def _draw_bars(canvas: Image.Image, place: tuple[int, int], earlier: list[tuple[str, float]], largest: float) -> None:
+    """The earlier words with the largest effects, as bars; an effect of `largest` nats fills the width."""
     draw, (left, top) = ImageDraw.Draw(canvas), place
     strongest = sorted(range(len(earlier)), key=lambda number: -abs(earlier[number][1]))[:EARLIER]
+    start = left + BAR_LEFT
     for number in sorted(strongest):
         text, effect = earlier[number]
         length = round(abs(effect) / largest * (TILE - 112))
-        draw.rectangle((left + 72, top + 3, left + 72 + length, top + BAR - 5), fill=RED if effect > 0 else BLUE)
-        write(canvas, (left, top), fitting(shown(text, 40), 13, 68), 13)
-        write(canvas, (left + 72 + length + 4, top), f"{effect:+.1f}", 12, FAINT)
+        draw.rectangle((start, top + 3, start + length, top + BAR - 5), fill=RED if effect > 0 else BLUE)
+        draw_text(canvas, (left, top), truncate_to_width(visible_text(text, 40), 13, BAR_LEFT - 4), 13)
+        draw_text(canvas, (start + length + 4, top), f"{effect:+.1f}", 12, FAINT)
         top += BAR
-
-
-def _largest(words: list[Word]) -> float:
-    return max((abs(effect) for word in words for _, effect in word.earlier), default=0) or 1.0

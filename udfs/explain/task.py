@@ -1,26 +1,32 @@
-"""Photos in, explanations out: what a task of jobs/explain.py does with each photo, and the files that it writes."""
+"""What a Spark task of jobs/explain.py does: it captions photos, explains the captions and writes the pictures."""
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
 
 from udfs import files
 from udfs.captioner.beam_search import Decoder, Search, load_captioner
-from udfs.devices import use_task_devices
-from udfs.explain.feature_maps import draw_feature_maps, draw_filters, telling_maps
-from udfs.explain.joined_model import Sight, join, last_maps
-from udfs.explain.overlays import SIGNED, png
+from udfs.explain.feature_maps import draw_feature_maps, draw_filters, feature_maps_by_resolution
+from udfs.explain.joined_model import JoinedModel, last_spatial_layer
+from udfs.explain.overlays import SIGNED, encode_png
 from udfs.explain.strip import Method, Word, draw_strip
-from udfs.explain.word_explanations import CURVES, Effort, Maps, faithfulness, saliency_maps, sanity, word_figures
+from udfs.explain.word_explanations import (
+    CURVES,
+    ExplainSettings,
+    Maps,
+    curve_areas,
+    randomisation_check,
+    saliency_maps,
+    word_effects,
+)
+from udfs.process_cache import load_once
 from udfs.vision.decode import PhotoLimits, PhotoRefused, decode_photo
 from udfs.vision.extraction_task import local_weights
 from udfs.vision.extractor import Extractor, build_network, resolve_network
@@ -30,10 +36,18 @@ FILTERS = "filters.png"
 
 
 @dataclass(frozen=True)
-class Source:
-    """What is explained and where it goes: extractor, captioner, vocabulary in order of token_id, and the output folder.
+class ExplainInputs:
+    """What is explained, and where the pictures are written.
 
-    weights_name: the extractor's weights, as the driver sent them. model: a Spark broadcast of the bytes of model.keras.
+    Attributes:
+        extractor: The extractor that the run was trained with.
+        weights_name: Name of its weights file, distributed with `SparkContext.addFile`; None for random weights.
+        model: A Spark broadcast of the bytes of model.keras.
+        tokens: The vocabulary in order of token_id.
+        max_length: The largest number of words in a caption.
+        search: How captions are generated.
+        limits: Which photos are accepted.
+        output: Path or URI of the output folder.
     """
 
     extractor: Extractor
@@ -47,96 +61,130 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """The networks of a run in this Python worker."""
+class RunNetworks:
+    """The networks of a run in this process."""
 
-    sight: Sight
+    model: JoinedModel
     decoder: Decoder
-    preprocess: Callable
 
 
 def explain_photos(
-    source: Source, effort: Effort, cores: int, batches: Iterator[pa.RecordBatch]
+    inputs: ExplainInputs, settings: ExplainSettings, task_cores: int, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """Maps rows (place, image_id, length, content, sanity) to RESULT_SCHEMA, one photo in memory at a time.
+    """Explains photos, with one photo in memory at a time.
 
-    `explanation` is a JSON object, null for a photo that is refused, which has a reason. `sanity` says whether the photo is
-    explained with randomised weights too. Writes the pictures into the output folder.
+    Args:
+        inputs: What is explained, and where the pictures are written.
+        settings: How much is computed.
+        task_cores: CPU cores of the task.
+        batches: Rows (place, image_id, length, content, sanity). `sanity`: whether the randomisation check is made.
+
+    Yields:
+        Rows of RESULT_SCHEMA. `explanation` is the JSON object that `explain_photo` returns; a refused photo has none, but a
+        reason and details.
     """
     for batch in batches:
         for row in batch.to_pylist():
-            found, refused = None, None
-            loaded = _loaded(
-                source.extractor, source.weights_name, source.model.value, source.max_length, source.search, cores
+            explanation, refused = None, None
+            networks = load_once(
+                _load_networks,
+                inputs.extractor,
+                local_weights(inputs.weights_name),
+                inputs.model.value,
+                inputs.max_length,
+                inputs.search,
+                task_cores=task_cores,
             )
             try:
-                photo = _decoded(row, loaded.sight.size, source.limits)
-                found = json.dumps(explain(loaded, source, effort, row["image_id"], photo, row["sanity"]))
+                photo = _decode(row, networks.model.size, inputs.limits)
+                explanation = json.dumps(
+                    explain_photo(networks, inputs, settings, row["image_id"], photo, row["sanity"])
+                )
             except PhotoRefused as error:
                 refused = error
-            texts = [row["image_id"], found, refused and refused.reason, refused and refused.details]
+            texts = [row["image_id"], explanation, refused and refused.reason, refused and refused.details]
             columns = [pa.array([row["place"]], pa.int32()), *(pa.array([text], pa.string()) for text in texts)]
             names = ["place", "image_id", "explanation", "reason", "details"]
             yield pa.RecordBatch.from_arrays(columns, names=names)
 
 
-def explain(
-    loaded: Loaded, source: Source, effort: Effort, image_id: str, photo: np.ndarray, with_sanity: bool
+def explain_photo(
+    networks: RunNetworks,
+    inputs: ExplainInputs,
+    settings: ExplainSettings,
+    image_id: str,
+    photo: np.ndarray,
+    with_check: bool,
 ) -> dict:
-    """Explains the caption of one photo, draws the pictures, and returns what is known as JSON values."""
-    sight, stem = loaded.sight, file_stem(image_id)
-    seen = telling_maps(sight.network, loaded.preprocess, photo)
-    filters = draw_filters(sight.network, loaded.preprocess, source.extractor.name)
-    files.write_bytes(f"{source.output}/{FILTERS}", png(filters))
-    files.write_bytes(f"{source.output}/{stem}-features.png", png(draw_feature_maps(seen, photo, image_id)))
-    caption = np.array(loaded.decoder.captions(sight.features(photo[None]).numpy())[0], "int32")
-    texts = [source.tokens[token] for token in caption]
-    found = {"image": image_id, "caption": " ".join(texts), "feature_maps": f"{stem}-features.png"}
+    """Captions a photo, explains the caption and writes the pictures.
+
+    Args:
+        networks: The run's networks.
+        inputs: The vocabulary, and where the pictures are written.
+        settings: How much is computed.
+        image_id: The photo's name.
+        photo: float32 (height, width, 3) from 0 to 255.
+        with_check: Whether the maps are compared with those of random weights.
+
+    Returns:
+        JSON values: the caption, the names of the pictures, and the figures of each word.
+    """
+    model, stem = networks.model, file_stem(image_id)
+    _write_network_pictures(model, inputs, image_id, photo)
+    caption = np.array(networks.decoder.captions(model.features(photo[None]).numpy())[0], "int32")
+    texts = [inputs.tokens[token] for token in caption]
+    result = {"image": image_id, "caption": " ".join(texts), "feature_maps": f"{stem}-features.png"}
     if not texts:
-        return {**found, "strip": None, "words": []}
-    maps = saliency_maps(sight, photo, caption, effort)
-    probabilities, photo_effects, earlier = word_figures(sight, photo, caption)
+        return {**result, "strip": None, "words": []}
+    maps = saliency_maps(model, photo, caption, settings)
+    probabilities, photo_effects, earlier = word_effects(model, photo, caption)
     words = [
         Word(text, probabilities[t], photo_effects[t], list(zip(texts[:t], earlier[t, :t], strict=True)))
         for t, text in enumerate(texts)
     ]
-    files.write_bytes(
-        f"{source.output}/{stem}.png", png(draw_strip(photo, image_id, words, _rows(sight, maps, effort)))
-    )
-    areas = faithfulness(sight, photo, caption, maps, effort)
-    found |= {"strip": f"{stem}.png", "words": [_figures(word, areas, t) for t, word in enumerate(words)]}
-    return {**found, "randomised": sanity(sight, photo, caption, maps, effort)} if with_sanity else found
+    strip = draw_strip(photo, image_id, words, _methods(model, maps, settings))
+    files.write_bytes(f"{inputs.output}/{stem}.png", encode_png(strip))
+    areas = curve_areas(model, photo, caption, maps, settings)
+    result |= {"strip": f"{stem}.png", "words": [_figures(word, areas, t) for t, word in enumerate(words)]}
+    if with_check:
+        result["randomised"] = randomisation_check(model, photo, caption, maps, settings)
+    return result
 
 
 def file_stem(image_id: str) -> str:
-    """A file name that stays in its folder, whatever the photo is called: what is harmless of the name, and a hash of all."""
+    """Returns a file name without suffix for any photo name: its letters, digits, - and _, and a hash of the whole name."""
     harmless = re.sub(r"[^A-Za-z0-9_-]+", "_", image_id.rsplit("/", 1)[-1].rsplit(".", 1)[0]).strip("_-")[:60]
     return f"{harmless or 'photo'}-{hashlib.sha256(image_id.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
 
-@lru_cache(maxsize=1)
-def _loaded(
-    extractor: Extractor, weights_name: str | None, model: bytes, max_length: int, search: Search, cores: int
-) -> Loaded:
-    use_task_devices(cores)
-    network, _ = build_network(extractor, local_weights(weights_name))
+def _load_networks(
+    extractor: Extractor, weights_file: str | None, model: bytes, max_length: int, search: Search
+) -> RunNetworks:
+    network, _ = build_network(extractor, weights_file)
     preprocess, captioner = resolve_network(extractor.name)[1].preprocess_input, load_captioner(model)
-    gc.freeze()  # as in udfs/vision/extractor.py
-    return Loaded(join(network, preprocess, captioner), Decoder(captioner, max_length, search), preprocess)
+    return RunNetworks(JoinedModel(network, preprocess, captioner), Decoder(captioner, max_length, search))
 
 
-def _decoded(row: dict, size: tuple[int, int], limits: PhotoLimits) -> np.ndarray:
+def _decode(row: dict, size: tuple[int, int], limits: PhotoLimits) -> np.ndarray:
     if row["content"] is None and row["length"]:
         raise PhotoRefused("too_many_bytes", f"{row['length']} bytes, more than corpus.max_bytes")
     return decode_photo(row["content"] or b"", size, limits).astype("float32")
 
 
-def _rows(sight: Sight, maps: Maps, effort: Effort) -> list[Method]:
-    last = last_maps(sight.network)
+def _write_network_pictures(model: JoinedModel, inputs: ExplainInputs, image_id: str, photo: np.ndarray) -> None:
+    filters = draw_filters(model.network, model.preprocess, inputs.extractor.name)
+    files.write_bytes(f"{inputs.output}/{FILTERS}", encode_png(filters))
+    maps = feature_maps_by_resolution(model.network, model.preprocess, photo)
+    picture = draw_feature_maps(maps, photo, image_id)
+    files.write_bytes(f"{inputs.output}/{file_stem(image_id)}-features.png", encode_png(picture))
+
+
+def _methods(model: JoinedModel, maps: Maps, settings: ExplainSettings) -> list[Method]:
+    last = last_spatial_layer(model.network)
     remarks = {
         "grad_cam": f"of {last.name}, {last.output.shape[1]} x {last.output.shape[2]}",
-        "smooth_grad": f"of the pixels, {effort.smooth_samples} noisy copies",
-        "occlusion": f"by squares of {effort.occlusion_patch} pixels",
+        "smooth_grad": f"of the pixels, {settings.smooth_samples} noisy copies",
+        "occlusion": f"by squares of {settings.occlusion_patch} pixels",
     }
     return [
         Method("Grad-CAM", remarks["grad_cam"], maps["grad_cam"]),
@@ -145,13 +193,13 @@ def _rows(sight: Sight, maps: Maps, effort: Effort) -> list[Method]:
     ]
 
 
-def _figures(word: Word, areas: dict[str, Maps], t: int) -> dict:
+def _figures(word: Word, areas: dict[str, dict[str, np.ndarray]], t: int) -> dict:
     return {
         "word": word.text,
         "probability": _rounded(word.probability),
         "photo_effect": _rounded(word.photo_effect),
         "earlier_words": [_rounded(effect) for _, effect in word.earlier],
-        **{curve: {name: _rounded(found[curve][t]) for name, found in areas.items()} for curve in CURVES},
+        **{curve: {name: _rounded(of_curves[curve][t]) for name, of_curves in areas.items()} for curve in CURVES},
     }
 
 

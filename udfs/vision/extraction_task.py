@@ -37,9 +37,7 @@ def probe(
     shape, problem = None, None
     for _ in batches:
         try:
-            shape = load_once(
-                load_network, extractor, local_weights(weights_name), task_cores=task_cores
-            ).feature_shape
+            shape = load_once(load_network, extractor, local_weights(weights_name), task_cores=task_cores).feature_shape
         except InputError as error:
             problem = str(error)
     columns = [pa.array([shape], pa.list_(pa.int32())), pa.array([problem], pa.string())]

@@ -15,9 +15,7 @@ from udfs.vision.extractor import resolve_network
 RANDOM = re.compile(r"random:(\d{1,9})")
 
 
-def resolve_weights(
-    network: str, weights: str, scratch: str, key: str = "extractor.weights"
-) -> tuple[str | None, str]:
+def resolve_weights(network: str, weights: str, scratch: str, key: str = "extractor.weights") -> tuple[str | None, str]:
     """Returns the weights that a configuration value stands for, as a local file.
 
     Args:

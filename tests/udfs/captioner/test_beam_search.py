@@ -14,7 +14,15 @@ from udfs.captioner.text import END, PADDING, START, UNKNOWN
 
 SHAPE = CaptionerShape(vocabulary_size=17, feature_size=6, embedding_dim=8, lstm_units=8, dropout=0.5)
 MAX_LENGTH = 9
-SEARCHES = [Search(), Search(1, no_repeat_ngram_size=3), Search(3), Search(3, 1.5), Search(20, 0.5, 3), Search(2, no_repeat_ngram_size=1), Search(1, no_repeat_ngram_size=2)]
+SEARCHES = [
+    Search(),
+    Search(1, no_repeat_ngram_size=3),
+    Search(3),
+    Search(3, 1.5),
+    Search(20, 0.5, 3),
+    Search(2, no_repeat_ngram_size=1),
+    Search(1, no_repeat_ngram_size=2),
+]
 
 
 def build(kind: str) -> tf.keras.Model:

@@ -1,21 +1,21 @@
-"""Each method against a network of which it is known where it looks."""
+"""Each method explains a model whose reasons are known."""
 
 import numpy as np
 import pytest
-from seeing import BLUE, CAPTION, EFFORT, RED, SIDE, planted_photo, planted_sight
+from planted_model import BLUE, CAPTION, RED, SETTINGS, SIDE, planted_model, planted_photo
 
-from udfs.explain.saliency import grad_cam, in_batches, occlusion, smooth_grad, starts
-from udfs.explain.word_explanations import METHODS, bound, saliency_maps
-
-
-@pytest.fixture(scope="module")
-def sight():
-    return planted_sight()
+from udfs.explain.saliency import grad_cam, occlusion, patch_starts, score_in_batches, smooth_grad
+from udfs.explain.word_explanations import METHODS, bind_caption, saliency_maps
 
 
 @pytest.fixture(scope="module")
-def maps(sight):
-    return saliency_maps(sight, planted_photo(), CAPTION, EFFORT)
+def model():
+    return planted_model()
+
+
+@pytest.fixture(scope="module")
+def maps(model):
+    return saliency_maps(model, planted_photo(), CAPTION, SETTINGS)
 
 
 def share_inside(saliency: np.ndarray, place: tuple[slice, slice], margin: int) -> float:
@@ -27,7 +27,7 @@ def share_inside(saliency: np.ndarray, place: tuple[slice, slice], margin: int) 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_each_word_is_found_where_it_is_and_nowhere_else(maps, method):
-    margin = EFFORT.occlusion_patch if method == "occlusion" else 2
+    margin = SETTINGS.occlusion_patch if method == "occlusion" else 2
     red, blue = maps[method]
     assert red.shape == (SIDE, SIDE)
     assert share_inside(red, RED, margin) > 0.95
@@ -36,8 +36,8 @@ def test_each_word_is_found_where_it_is_and_nowhere_else(maps, method):
     assert share_inside(blue, RED, margin) < 0.05
 
 
-def test_hiding_what_speaks_against_a_word_shows_as_negative(sight):
-    scores = bound(sight.logits, CAPTION)
+def test_hiding_what_speaks_against_a_word_shows_as_negative(model):
+    scores = bind_caption(model.logits, CAPTION)
     against = occlusion(lambda photos: -scores(photos), planted_photo(), 8, 4, np.full(3, 100.0))
     assert against[0][RED].max() < 0
     assert np.abs(against[0][BLUE]).max() < 1e-3 * np.abs(against[0][RED]).max()
@@ -66,8 +66,12 @@ def test_smooth_grad_averages_before_it_takes_magnitudes():
     assert found[0, 1:3, 1:3].max() < 10
 
 
-def test_batches_change_nothing(sight):
-    photo, scores, slopes = planted_photo(), bound(sight.logits, CAPTION), bound(sight.pixel_gradients, CAPTION)
+def test_batches_change_nothing(model):
+    photo, scores, slopes = (
+        planted_photo(),
+        bind_caption(model.logits, CAPTION),
+        bind_caption(model.pixel_gradients, CAPTION),
+    )
     sizes = []
 
     def counted(photos):
@@ -85,13 +89,13 @@ def test_batches_change_nothing(sight):
     ("length", "patch", "stride"), [(224, 32, 16), (50, 32, 16), (33, 32, 40), (20, 32, 16), (7, 2, 3)]
 )
 def test_squares_cover_a_side(length, patch, stride):
-    found = starts(length, patch, stride)
-    covered = {place for start in found for place in range(start, min(start + patch, length))}
+    starts = patch_starts(length, patch, stride)
+    covered = {place for start in starts for place in range(start, min(start + patch, length))}
     if stride <= patch:
         assert covered == set(range(length))
-    assert found[-1] == max(length - patch, 0)
+    assert starts[-1] == max(length - patch, 0)
 
 
 def test_in_batches_keeps_the_order():
     photos = (np.full((2, 2, 3), number, "float32") for number in range(7))
-    assert in_batches(lambda each: each[:, 0, 0, :1], photos, 3).ravel().tolist() == list(range(7))
+    assert score_in_batches(lambda batch: batch[:, 0, 0, :1], photos, 3).ravel().tolist() == list(range(7))

@@ -1,17 +1,17 @@
-"""A captioner whose reasons are known: one word is said where the photo is red, another where it is blue."""
+"""A model whose reasons are known: it predicts one word where the photo is red, and another where it is blue."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from udfs.explain.joined_model import Sight, join
-from udfs.explain.word_explanations import Effort
+from udfs.explain.joined_model import JoinedModel
+from udfs.explain.word_explanations import ExplainSettings
 
 SIDE, VOCABULARY = 56, 8
 RED_WORD, BLUE_WORD = 5, 6
 CAPTION = np.array([RED_WORD, BLUE_WORD], "int32")
 RED, BLUE = (slice(6, 18), slice(34, 46)), (slice(36, 48), slice(8, 20))  # rows and columns of the two squares
-EFFORT = Effort(
+SETTINGS = ExplainSettings(
     smooth_samples=10, smooth_noise=0.15, occlusion_patch=8, occlusion_stride=4, curve_steps=7, random_orders=8,
     batch_size=16, seed=0,
 )  # fmt: skip
@@ -23,8 +23,8 @@ def planted_photo() -> np.ndarray:
     return photo
 
 
-def planted_sight() -> Sight:
-    """Two convolution channels that see red and blue alone, averaged over positions, each raising its word's logit."""
+def planted_model() -> JoinedModel:
+    """Two convolution channels, for red and for blue, averaged over positions; each raises its word's logit."""
     import keras
     from keras import layers
 
@@ -37,10 +37,10 @@ def planted_sight() -> Sight:
 
     tokens, photo = keras.Input((None,), dtype="int32", name="tokens"), keras.Input((2,), name="photo")
     words = layers.Embedding(VOCABULARY, VOCABULARY, name="words")(tokens)
-    seen = layers.Reshape((1, VOCABULARY))(layers.Dense(VOCABULARY, use_bias=False, name="seen")(photo))
-    captioner = keras.Model([tokens, photo], layers.Add()([words, seen]))
+    from_photo = layers.Reshape((1, VOCABULARY))(layers.Dense(VOCABULARY, use_bias=False, name="from_photo")(photo))
+    captioner = keras.Model([tokens, photo], layers.Add()([words, from_photo]))
     weights = np.zeros((2, VOCABULARY), "float32")
     weights[0, RED_WORD] = weights[1, BLUE_WORD] = 80
-    captioner.get_layer("seen").set_weights([weights])
+    captioner.get_layer("from_photo").set_weights([weights])
     captioner.get_layer("words").set_weights([np.zeros((VOCABULARY, VOCABULARY), "float32")])
-    return join(network, lambda photos: photos / 255, captioner)
+    return JoinedModel(network, lambda photos: photos / 255, captioner)
