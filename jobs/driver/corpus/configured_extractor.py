@@ -13,11 +13,12 @@ from pyspark.sql import SparkSession
 from conf.schema import Extractor as ExtractorSettings
 from jobs.driver.spark.hadoop_files import absolute
 from udfs.errors import InputError
-from udfs.vision import extractor as networks
-from udfs.vision.weights import find_weights
+from udfs.vision import extraction_task
+from udfs.vision.extractor import Extractor, default_layer
+from udfs.vision.weights import resolve_weights
 
 
-def resolve_extractor(settings: ExtractorSettings, scratch: str) -> tuple[networks.Extractor, str | None]:
+def resolve_extractor(settings: ExtractorSettings, scratch: str) -> tuple[Extractor, str | None]:
     """Resolves a configuration to an extractor with all its defaults and the hash of its weights.
 
     Args:
@@ -32,14 +33,14 @@ def resolve_extractor(settings: ExtractorSettings, scratch: str) -> tuple[networ
     """
     layer, pooling = settings.layer, settings.pooling
     if layer == "default":
-        layer, default_pooling = networks.usual_layer(settings.name)
+        layer, default_pooling = default_layer(settings.name)
         pooling = default_pooling if pooling == "none" else pooling
-    path, digest = find_weights(settings.name, settings.weights, scratch)
-    extractor = networks.Extractor(settings.name.lower(), layer, pooling, settings.precision, settings.weights, digest)
+    path, digest = resolve_weights(settings.name, settings.weights, scratch)
+    extractor = Extractor(settings.name.lower(), layer, pooling, settings.precision, settings.weights, digest)
     return extractor, path
 
 
-def extractor_of(settings: ExtractorSettings) -> networks.Extractor:
+def extractor_of(settings: ExtractorSettings) -> Extractor:
     """Returns the extractor that a configuration names."""
     with tempfile.TemporaryDirectory() as scratch:
         return resolve_extractor(settings, scratch)[0]
@@ -50,7 +51,7 @@ def fingerprint_of(settings: ExtractorSettings) -> str:
     return extractor_of(settings).fingerprint
 
 
-def record_of(extractor: networks.Extractor) -> dict[str, Any]:
+def record_of(extractor: Extractor) -> dict[str, Any]:
     """Returns all fields that are needed to build the extractor again, with the absolute path of a weights file."""
     is_file = extractor.weights.endswith((".h5", ".keras"))
     return {**asdict(extractor), "weights": absolute(extractor.weights) if is_file else extractor.weights}
@@ -64,7 +65,7 @@ def ship_weights(spark: SparkSession, file: str | None) -> str | None:
     return os.path.basename(file)
 
 
-def probe(spark: SparkSession, extractor: networks.Extractor, weights_name: str | None, task_cores: int) -> list[int]:
+def probe(spark: SparkSession, extractor: Extractor, weights_name: str | None, task_cores: int) -> list[int]:
     """Builds the network on one executor, which keeps it for the photos to come, to check it and to get a feature's shape.
 
     Args:
@@ -76,8 +77,8 @@ def probe(spark: SparkSession, extractor: networks.Extractor, weights_name: str 
     Raises:
         InputError: The network, its layer and its weights do not fit together.
     """
-    work = partial(networks.probe, extractor, weights_name, task_cores)
-    result = spark.range(1, numPartitions=1).mapInArrow(work, networks.PROBE_SCHEMA).first()
+    work = partial(extraction_task.probe, extractor, weights_name, task_cores)
+    result = spark.range(1, numPartitions=1).mapInArrow(work, extraction_task.PROBE_SCHEMA).first()
     if result.problem:
         raise InputError(result.problem)
     return result.shape

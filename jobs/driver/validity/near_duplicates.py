@@ -14,7 +14,7 @@ from jobs.driver.corpus.layouts import photo_files
 from jobs.driver.job import Job
 from jobs.driver.spark.session import arrow_batches
 from udfs.vision.decode import PhotoLimits
-from udfs.vision.perceptual_hash import PAIRS, SCHEMA, hash_photos, twins
+from udfs.vision.perceptual_hash import HASH_SCHEMA, PAIR_SCHEMA, hash_photos, near_duplicate_pairs
 
 QUERIES = 100_000  # hashes that an executor holds at a time
 BATCH = 64  # photos in an Arrow batch, as whole files
@@ -55,7 +55,7 @@ def _hash(job: Job, folder: str, photos: DataFrame) -> DataFrame:
     limits = PhotoLimits(corpus.max_pixels, corpus.min_side, corpus.convert)
     rows = photo_files(job.spark, folder).where(F.col("length") <= corpus.max_bytes)
     rows = rows.join(F.broadcast(photos), "image_id").select("image_id", "content_hash", "content")
-    return rows.mapInPandas(partial(hash_photos, limits), SCHEMA)
+    return rows.mapInPandas(partial(hash_photos, limits), HASH_SCHEMA)
 
 
 def find_near_duplicates(training: DataFrame, evaluated: DataFrame, max_bits: int) -> pd.DataFrame:
@@ -75,7 +75,9 @@ def find_near_duplicates(training: DataFrame, evaluated: DataFrame, max_bits: in
     for start in range(0, len(rows), QUERIES):
         block = rows[start : start + QUERIES]
         queries = spark.sparkContext.broadcast((list(block.image_id), block["hash"].to_numpy(np.int64)))
-        pairs = training.select("image_id", "hash").mapInPandas(partial(twins, queries, max_bits), PAIRS)
+        pairs = training.select("image_id", "hash").mapInPandas(
+            partial(near_duplicate_pairs, queries, max_bits), PAIR_SCHEMA
+        )
         best = F.min(F.struct("bits", "twin")).alias("best")
         blocks.append(pairs.groupBy("image_id").agg(best).select("image_id", "best.twin", "best.bits").toPandas())
         queries.destroy()
