@@ -8,7 +8,8 @@ from PIL import Image
 
 from udfs.vision.decode import PhotoLimits, PhotoRefused, thumbnail
 from udfs.vision.perceptual_hash import hamming_distances, hash_photos, near_duplicate_pairs, perceptual_hash
-from udfs.vision.scenes import compose, paint
+from udfs.vision.scene_pictures import draw_scene
+from udfs.vision.scenes import compose_scene
 
 
 def jpeg(picture, quality=90, **options) -> bytes:
@@ -19,7 +20,7 @@ def jpeg(picture, quality=90, **options) -> bytes:
 
 @pytest.fixture(scope="module")
 def photo():
-    return paint(compose(0, 3, "train"), 160)
+    return draw_scene(compose_scene(0, 3, "train"), 160)
 
 
 def hash_of(content: bytes) -> np.ndarray:
@@ -32,7 +33,7 @@ def test_a_smaller_and_more_compressed_copy_has_nearly_the_same_hash(photo):
 
 
 def test_other_photos_have_other_hashes(photo):
-    other = paint(compose(0, 8, "train"), 160)
+    other = draw_scene(compose_scene(0, 8, "train"), 160)
     assert hamming_distances(hash_of(jpeg(photo)), hash_of(jpeg(other)))[0, 0] > 8
 
 
