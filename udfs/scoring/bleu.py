@@ -1,26 +1,32 @@
-"""BLEU (Papineni et al., 2002) as a map and a reduce: n-gram counts a caption, summed, then the score.
+"""BLEU (Papineni et al., 2002) as a map and a reduce step: the n-gram counts of each caption, their sum, and its score.
 
-The counts are nltk's own (`nltk.translate.bleu_score`), and the score of the sums equals its `corpus_bleu` without
-smoothing.
+nltk (`nltk.translate.bleu_score`) counts, and the score of the sums equals its `corpus_bleu` without smoothing.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import pandas as pd
 
 ORDERS = (1, 2, 3, 4)
-# Of each n-gram's precision in BLEU-1..4: the mean, and what the tutorial code behind many published figures takes.
+# Weights of the n-gram precisions in BLEU-1..4: uniform ones, and those of the tutorial behind many published scores.
 UNIFORM = {order: (1 / order,) * order for order in ORDERS}
 LEGACY_WEIGHTS = {1: (1.0,), 2: (0.5, 0.5), 3: (0.3, 0.3, 0.3), 4: (0.25,) * 4}
 
 
 @dataclass(frozen=True)
 class BleuCounts:
-    """Sums over captions: clipped n-gram matches and n-grams for n = 1..4, and the lengths of both sides in words."""
+    """Sums over captions. The counts of several captions are added with `+`.
+
+    Attributes:
+        matches: Clipped n-gram matches for n = 1..4.
+        totals: N-grams in the captions for n = 1..4.
+        hypothesis_length: Words in the captions.
+        reference_length: Words in each caption's reference of the closest length.
+    """
 
     matches: tuple[int, ...]
     totals: tuple[int, ...]
@@ -28,12 +34,13 @@ class BleuCounts:
     reference_length: int
 
     @staticmethod
-    def from_row(row) -> BleuCounts:
-        """The counts in a row of numbers as `as_row` gives it; rows add up like counts."""
+    def from_row(row: Iterable[float]) -> BleuCounts:
+        """Returns the counts in a row of numbers that `as_row` returned, or in a sum of such rows."""
         numbers, orders = [int(number) for number in row], len(ORDERS)
         return BleuCounts(tuple(numbers[:orders]), tuple(numbers[orders : 2 * orders]), *numbers[2 * orders :])
 
     def as_row(self) -> list[int]:
+        """Returns matches, totals and both lengths as one row of 2 * len(ORDERS) + 2 numbers."""
         return [*self.matches, *self.totals, self.hypothesis_length, self.reference_length]
 
     def __add__(self, other: BleuCounts) -> BleuCounts:
@@ -46,20 +53,25 @@ class BleuCounts:
 
 
 def bleu_counts(hypothesis: list[str], references: list[list[str]]) -> BleuCounts:
-    """The map step: the counts of one hypothesis against its references, both as words."""
+    """Counts one caption (the map step).
+
+    Args:
+        hypothesis: The caption's words.
+        references: The words of each reference, at least one.
+    """
     from nltk.translate.bleu_score import closest_ref_length, modified_precision
 
     precisions = [modified_precision(references, hypothesis, order) for order in ORDERS]
     return BleuCounts(
-        tuple(p.numerator for p in precisions),
-        tuple(p.denominator for p in precisions),
+        tuple(precision.numerator for precision in precisions),
+        tuple(precision.denominator for precision in precisions),
         len(hypothesis),
         closest_ref_length(references, len(hypothesis)),
     )
 
 
-def count_batches(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """Adds the counts of `hypothesis` against `references`, normalised text both, to batches of rows."""
+def add_bleu_counts(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Adds the columns of `BleuCounts` to rows with `hypothesis` and `references`, both normalised text."""
     for rows in batches:
         counts = [
             bleu_counts(hypothesis.split(), [reference.split() for reference in references])
@@ -69,17 +81,25 @@ def count_batches(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
 
 
 def bleu_scores(counts: BleuCounts, weights: dict[int, tuple[float, ...]] = UNIFORM) -> dict[str, float]:
-    """The reduce step's end: bleu1..bleu4 of summed counts, each in [0, 1].
+    """Computes BLEU-1..4 of summed counts (the end of the reduce step).
 
-    BLEU-N = BP exp(sum_n w_n log p_n), with BP = min(1, exp(1 - r/c)) (Papineni et al., 2002, section 2.3). No n-gram in
-    common makes the score 0, where nltk says about 1e-77 and warns.
+    BLEU-N = BP exp(sum_n w_n log p_n) with the brevity penalty BP = min(1, exp(1 - r/c)) (Papineni et al., 2002,
+    section 2.3). If captions and references share no n-gram, the score is 0, where nltk returns about 1e-77 and warns.
+
+    Args:
+        counts: The sum over all captions.
+        weights: {order N: weights of the precisions 1..N}.
+
+    Returns:
+        {"bleu1": ..., "bleu4": ...}, each in [0, 1].
     """
     if not counts.hypothesis_length:
         return {f"bleu{order}": 0.0 for order in ORDERS}
-    brevity = min(1.0, math.exp(1 - counts.reference_length / counts.hypothesis_length))
+    brevity_penalty = min(1.0, math.exp(1 - counts.reference_length / counts.hypothesis_length))
     pairs = zip(counts.matches, counts.totals, strict=True)
     logs = [math.log(match / total) if match else -math.inf for match, total in pairs]
     return {
-        f"bleu{order}": brevity * math.exp(sum(weight * log for weight, log in zip(weights[order], logs, strict=False)))
+        f"bleu{order}": brevity_penalty
+        * math.exp(sum(weight * log for weight, log in zip(weights[order], logs, strict=False)))
         for order in ORDERS
     }

@@ -1,4 +1,4 @@
-"""What scores need of one caption, as whole numbers, so that their sums do not depend on the order of adding."""
+"""The contribution of one caption to the scores, in whole numbers, so that sums do not depend on the order of addition."""
 
 from __future__ import annotations
 
@@ -12,11 +12,17 @@ from udfs.scoring.cider import cider_d
 CIDER_UNITS = 10**6  # CIDEr-D is counted in millionths
 
 
-def measure(documents, photos: int, batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """Maps rows (system, image_id, hypothesis, references), normalised text both, to (system, image_id, counts).
+def count_captions(documents, photos: int, batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Counts each caption (the map step of the scores).
 
-    counts: BLEU's matches and totals for n = 1..4 and both lengths, CIDEr-D, and 1 for the caption itself.
-    documents: a Spark broadcast of the photos that an n-gram's references belong to; photos: the number of photos.
+    Args:
+        documents: A Spark broadcast of {n-gram: photos}; see `udfs.scoring.cider.cider_d`.
+        photos: The number of evaluated photos.
+        batches: Rows (system, image_id, hypothesis, references); captions are normalised text.
+
+    Yields:
+        Rows (system, image_id, counts). `counts` is a list of whole numbers: the row of `BleuCounts`, CIDEr-D in
+        1 / CIDER_UNITS, and 1 for the caption itself.
     """
     for rows in batches:
         counts = [
@@ -27,5 +33,5 @@ def measure(documents, photos: int, batches: Iterator[pd.DataFrame]) -> Iterator
 
 
 def _counts(hypothesis: list[str], references: list[list[str]], documents: dict[str, int], photos: int) -> list[int]:
-    similarity = round(CIDER_UNITS * cider_d(hypothesis, references, documents, photos))
-    return [*bleu_counts(hypothesis, references).as_row(), similarity, 1]
+    cider = round(CIDER_UNITS * cider_d(hypothesis, references, documents, photos))
+    return [*bleu_counts(hypothesis, references).as_row(), cider, 1]

@@ -1,7 +1,8 @@
-"""CIDEr-D (Vedantam et al., 2015, "CIDEr: Consensus-based image description evaluation") as two maps and two reduces.
+"""CIDEr-D (Vedantam et al., 2015, "CIDEr: Consensus-based image description evaluation") as two map and reduce steps.
 
-First in how many photos' references each n-gram occurs, then each caption's similarity to its references, whose mean is the
-score. The same numbers as the COCO caption evaluation's `CiderScorer`, on words as they are given here.
+The first counts in how many photos' references each n-gram occurs. The second computes each caption's similarity to its
+references; their mean is the score. The results equal those of the COCO caption evaluation's `CiderScorer`, but for its
+tokeniser: here, words are given.
 """
 
 from __future__ import annotations
@@ -13,54 +14,69 @@ from collections.abc import Iterator
 import pandas as pd
 
 ORDERS = (1, 2, 3, 4)
-SIGMA = 6.0  # words by which lengths may differ; section 6 of the paper
+SIGMA = 6.0  # standard deviation of the length penalty, in words (section 6 of the paper)
 SCALE = 10.0
 
 
-def ngrams(words: list[str]) -> list[Counter]:
-    """How often each n-gram occurs, for n = 1..4; an n-gram is its words joined by spaces."""
+def ngram_counts(words: list[str]) -> list[Counter]:
+    """Returns how often each n-gram occurs, for n = 1..4. An n-gram is its words joined by spaces."""
     return [Counter(" ".join(words[i : i + n]) for i in range(len(words) - n + 1)) for n in ORDERS]
 
 
 def count_documents(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """The first map step: rows with `references` (normalised text) to (ngram, photos), the photos that have it in one."""
-    found = Counter()
+    """Counts photos per n-gram (the first map step).
+
+    Args:
+        batches: A row per photo with `references`, a list of normalised texts.
+
+    Yields:
+        Rows (ngram, photos): the number of photos with the n-gram in at least one reference.
+    """
+    documents = Counter()
     for rows in batches:
         for references in rows.references:
-            found.update({gram for text in references for counts in ngrams(text.split()) for gram in counts})
-    if found:
-        yield pd.DataFrame({"ngram": list(found), "photos": list(found.values())})
+            documents.update({gram for text in references for counts in ngram_counts(text.split()) for gram in counts})
+    if documents:
+        yield pd.DataFrame({"ngram": list(documents), "photos": list(documents.values())})
 
 
 def cider_d(hypothesis: list[str], references: list[list[str]], documents: dict[str, int], photos: int) -> float:
-    """A caption's CIDEr-D against its references, from 0 to 10.
+    """Computes a caption's CIDEr-D.
 
-    Arguments:
-        documents: in how many of the evaluated photos' references an n-gram occurs; one that is not there counts as 1.
-        photos: the number of evaluated photos.
+    Args:
+        hypothesis: The caption's words.
+        references: The words of each reference, at least one.
+        documents: {n-gram: the number of evaluated photos with it in a reference}. Other n-grams count as 1.
+        photos: The number of evaluated photos.
+
+    Returns:
+        The score, from 0 to 10.
     """
-    own = _vectors(hypothesis, documents, photos)
+    vectors = _tf_idf(hypothesis, documents, photos)
     total = 0.0
     for reference in references:
-        # The lengths are counted in bigrams, as in the reference implementation.
-        apart = max(len(hypothesis) - 1, 0) - max(len(reference) - 1, 0)
-        alike = sum(map(_similarity, own, _vectors(reference, documents, photos)))
-        total += alike / len(ORDERS) * math.exp(-(apart**2) / (2 * SIGMA**2))
+        # The reference implementation counts lengths in bigrams.
+        difference = max(len(hypothesis) - 1, 0) - max(len(reference) - 1, 0)
+        similarity = sum(map(_similarity, vectors, _tf_idf(reference, documents, photos)))
+        total += similarity / len(ORDERS) * math.exp(-(difference**2) / (2 * SIGMA**2))
     return SCALE * total / len(references)
 
 
-def _vectors(words: list[str], documents: dict[str, int], photos: int) -> list[dict[str, float]]:
+def _tf_idf(words: list[str], documents: dict[str, int], photos: int) -> list[dict[str, float]]:
     """The tf-idf weights of a text's n-grams for n = 1..4 (section 4)."""
-    every = math.log(photos)
+    log_photos = math.log(photos)
     return [
-        {gram: count * (every - math.log(documents.get(gram, 1))) for gram, count in counts.items()}
-        for counts in ngrams(words)
+        {gram: count * (log_photos - math.log(documents.get(gram, 1))) for gram, count in counts.items()}
+        for counts in ngram_counts(words)
     ]
 
 
-def _similarity(own: dict[str, float], other: dict[str, float]) -> float:
+def _similarity(hypothesis: dict[str, float], reference: dict[str, float]) -> float:
     """The cosine of two vectors, with the caption's weights clipped to the reference's (section 6)."""
-    norm = math.sqrt(sum(x * x for x in own.values()) * sum(x * x for x in other.values()))
+    norm = math.sqrt(sum(x * x for x in hypothesis.values()) * sum(x * x for x in reference.values()))
     if not norm:
         return 0.0
-    return sum(min(weight, other[gram]) * other[gram] for gram, weight in own.items() if gram in other) / norm
+    products = (
+        min(weight, reference[gram]) * reference[gram] for gram, weight in hypothesis.items() if gram in reference
+    )
+    return sum(products) / norm

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from udfs.scoring.bootstrap import interval, weighted_sums, weighted_sums_by_system, weights
+from udfs.scoring.bootstrap import interval, poisson_weights, weighted_sums, weighted_sums_by_system
 
 PHOTOS = 400
 
@@ -29,9 +29,9 @@ def test_how_rows_are_spread_changes_nothing(rows):
 
 
 def test_a_seed_and_a_name_decide_the_weights():
-    assert np.array_equal(weights("a.jpg", 50, 1), weights("a.jpg", 50, 1))
-    assert not np.array_equal(weights("a.jpg", 50, 1), weights("b.jpg", 50, 1))
-    assert not np.array_equal(weights("a.jpg", 50, 1), weights("a.jpg", 50, 2))
+    assert np.array_equal(poisson_weights("a.jpg", 50, 1), poisson_weights("a.jpg", 50, 1))
+    assert not np.array_equal(poisson_weights("a.jpg", 50, 1), poisson_weights("b.jpg", 50, 1))
+    assert not np.array_equal(poisson_weights("a.jpg", 50, 1), poisson_weights("a.jpg", 50, 2))
 
 
 def test_the_interval_is_that_of_drawing_with_replacement(rows):
@@ -47,7 +47,7 @@ def test_systems_are_summed_apart_on_the_same_draws(rows):
     half = rows.iloc[: PHOTOS // 2]
     mixed = pd.concat([rows.assign(system="a"), half.assign(system="b")]).sample(frac=1, random_state=4)
     found = pd.concat(weighted_sums_by_system(500, 7, iter([mixed[:99], mixed[99:]])))
-    for system, own in (("a", rows), ("b", half)):
+    for system, rows_of_system in (("a", rows), ("b", half)):
         of_system = found[found.system == system]
         assert list(of_system["sample"]) == list(range(501))
-        assert np.array_equal(np.stack(of_system.sums), sums([own]))
+        assert np.array_equal(np.stack(of_system.sums), sums([rows_of_system]))
