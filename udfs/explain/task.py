@@ -137,11 +137,7 @@ def explain_photo(
     if not texts:
         return {**result, "strip": None, "words": []}
     maps = saliency_maps(model, photo, caption, settings)
-    probabilities, photo_effects, earlier = word_effects(model, photo, caption)
-    words = [
-        Word(text, probabilities[t], photo_effects[t], list(zip(texts[:t], earlier[t, :t], strict=True)))
-        for t, text in enumerate(texts)
-    ]
+    words = _words(texts, *word_effects(model, photo, caption))
     strip = draw_strip(photo, image_id, words, _methods(model, maps, settings))
     files.write_bytes(f"{inputs.output}/{stem}.png", encode_png(strip))
     areas = curve_areas(model, photo, caption, maps, settings)
@@ -177,6 +173,13 @@ def _write_network_pictures(model: JoinedModel, inputs: ExplainInputs, image_id:
     maps = feature_maps_by_resolution(model.network, model.preprocess, photo)
     picture = draw_feature_maps(maps, photo, image_id)
     files.write_bytes(f"{inputs.output}/{file_stem(image_id)}-features.png", encode_png(picture))
+
+
+def _words(texts: list[str], probabilities: np.ndarray, photo_effects: np.ndarray, earlier: np.ndarray) -> list[Word]:
+    return [
+        Word(text, probabilities[t], photo_effects[t], list(zip(texts[:t], earlier[t, :t], strict=True)))
+        for t, text in enumerate(texts)
+    ]
 
 
 def _methods(model: JoinedModel, maps: Maps, settings: ExplainSettings) -> list[Method]:

@@ -17,7 +17,7 @@ from conf.schema import Bootstrap
 from jobs.driver.scoring.baselines import constant_captions, human_captions, nearest_captions, shuffled_captions
 from udfs.scoring.bleu import LEGACY_WEIGHTS, ORDERS, UNIFORM, BleuCounts, bleu_scores
 from udfs.scoring.bootstrap import interval, weighted_sums_by_system
-from udfs.scoring.caption_counts import CIDER_UNITS, measure
+from udfs.scoring.caption_counts import CIDER_UNITS, count_captions
 from udfs.scoring.cider import count_documents
 
 BLEU_NUMBERS = 2 * len(ORDERS) + 2  # numbers that BLEU needs of a caption
@@ -75,7 +75,7 @@ def bootstrap_sums(systems: dict[str, DataFrame], scored: DataFrame, settings: B
     rows = reduce(DataFrame.unionByName, named).repartition(scored.sparkSession.sparkContext.defaultParallelism)
     documents = scored.sparkSession.sparkContext.broadcast(document_counts(scored))
     measured = rows.mapInPandas(
-        partial(measure, documents, scored.count()), "system string, image_id string, counts array<bigint>"
+        partial(count_captions, documents, scored.count()), "system string, image_id string, counts array<bigint>"
     ).persist(StorageLevel.MEMORY_AND_DISK)
     sums = measured.mapInPandas(
         partial(weighted_sums_by_system, settings.resamples, settings.seed),
