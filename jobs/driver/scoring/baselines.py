@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from jobs.driver.scoring.nearest import nearest_photos
 from udfs.captioner.text import words
-from udfs.scoring.bleu import count_batches
+from udfs.scoring.bleu import add_bleu_counts
 
 SHUFFLES = 5  # one shuffle of a small split is a matter of luck
 COUNTS = "matches array<bigint>, totals array<bigint>, hypothesis_length bigint, reference_length bigint"
@@ -20,7 +20,7 @@ COUNTS = "matches array<bigint>, totals array<bigint>, hypothesis_length bigint,
 def with_counts(rows: DataFrame) -> DataFrame:
     """The map step: adds the n-gram counts of `hypothesis` against `references`, both normalised text."""
     schema = f"image_id string, hypothesis string, references array<string>, {COUNTS}"
-    return rows.select("image_id", "hypothesis", "references").mapInPandas(count_batches, schema)
+    return rows.select("image_id", "hypothesis", "references").mapInPandas(add_bleu_counts, schema)
 
 
 def normalised() -> Column:
