@@ -1,5 +1,5 @@
-"""The page of a run: one HTML file that needs nothing else, made from what the run's folder holds."""
+"""The page of a run: one self-contained HTML file, made from the files in the run's folder."""
 
-from jobs.driver.page.write import page_uri, write_page
+from jobs.driver.page.writer import write_page
 
-__all__ = ["page_uri", "write_page"]
+__all__ = ["write_page"]

@@ -1,14 +1,16 @@
-"""What a page shows, gathered from a run's folder as plain data; what is not there is None."""
+"""Gathers what a page shows from a run's folder, as plain data. Parts whose files do not exist yet stay empty."""
 
 from __future__ import annotations
 
 import json
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
-from jobs.driver.page.pictures import data_uri
+from jobs.driver.page.thumbnails import data_uri
 from jobs.driver.runs.registry import read_json
 from udfs import files
+from udfs.run_folder import RunFolder
 from udfs.vision.decode import PhotoLimits, PhotoRefused, thumbnail
 
 EXPLANATIONS = 8  # photos whose explanations are shown
@@ -18,16 +20,29 @@ STRIP_SIDE = 2400  # pixels of a strip's longer side at most
 
 @dataclass
 class Page:
-    """Everything on a page. `evaluations` is {split: evaluate-<split>.json}, `external` is {name: external/<name>.json}.
+    """Everything that a page shows.
 
-    captions: {"best": [...], "median": [...], "worst": [...]}, each of image_id, hypothesis, references and score.
-    photos: {image_id: data URI} of the corpus, other_photos the same of second corpora by their URI.
+    Attributes:
+        run: The run's id.
+        split: The split whose scores and captions are shown first.
+        evaluations: {split: content of evaluate-SPLIT.json}.
+        identity: The settings and inputs that decide the run's result.
+        extractor: Fingerprint of the run's extractor.
+        history: The lines of metrics.jsonl, one for each epoch.
+        training: Metrics of the finished training.
+        external: {name: content of external/NAME.json}.
+        captions: {"best", "median", "worst"}: rows of image_id, hypothesis, references and score.
+        photos: {image_id: data URI} of the corpus.
+        other_photos: The same for each second corpus, by its URI.
+        explanations: image, caption and picture (a data URI) of each explained photo.
+        configuration: The run's config.yaml.
+        versions: {job: {table: version}}.
     """
 
     run: str
     split: str
     evaluations: dict[str, dict]
-    identity: dict
+    identity: dict[str, Any]
     extractor: str
     history: list[dict] = field(default_factory=list)
     training: dict | None = None
@@ -40,47 +55,55 @@ class Page:
     versions: dict[str, dict] = field(default_factory=dict)
 
 
-def collect(folder: str, run: str, split: str) -> Page:
-    """The page of a run without its captions and photos."""
-    about = read_json(f"{folder}/run.json")
+def collect(folder: RunFolder, run: str, split: str) -> Page:
+    """Reads a run's folder; captions and photos are added by the caller.
+
+    Args:
+        folder: The run's folder.
+        run: The run's id.
+        split: The split that is shown first.
+    """
+    about = read_json(folder.about) or {}
     page = Page(run, split, evaluations(folder), about["identity"], about["extractor"])
     page.history = history(folder)
-    page.training = (read_json(f"{folder}/train.json") or {}).get("metrics")
-    page.external = {name: read_json(f"{folder}/external/{name}.json") for name in _stems(f"{folder}/external")}
-    page.explanations = explanations(f"{folder}/report/explanations")
-    page.configuration = _text(f"{folder}/config.yaml")
+    page.training = (read_json(folder.training) or {}).get("metrics")
+    page.external = {name: read_json(folder.population(name)) or {} for name in _json_files(folder.external)}
+    page.explanations = explanations(folder.explanations)
+    page.configuration = _text(folder.config)
     page.versions = versions(folder, page.evaluations)
     return page
 
 
-def evaluations(folder: str) -> dict[str, dict]:
-    """What was scored, by split."""
-    splits = [name.removeprefix("evaluate-") for name in _stems(folder) if name.startswith("evaluate-")]
-    return {split: read_json(f"{folder}/evaluate-{split}.json") for split in splits}
+def evaluations(folder: RunFolder) -> dict[str, dict]:
+    """Returns the stored evaluations by split."""
+    names = [name for name in _json_files(folder.uri) if name.startswith("evaluate-")]
+    splits = [name.removeprefix("evaluate-") for name in names]
+    return {split: read_json(folder.evaluation(split)) or {} for split in splits}
 
 
-def history(folder: str) -> list[dict]:
-    """The lines of metrics.jsonl, one an epoch."""
-    return [json.loads(line) for line in _text(f"{folder}/metrics.jsonl").splitlines() if line.strip()]
+def history(folder: RunFolder) -> list[dict]:
+    """Returns the lines of metrics.jsonl, one for each epoch."""
+    return [json.loads(line) for line in _text(folder.metrics).splitlines() if line.strip()]
 
 
-def versions(folder: str, evaluations: dict[str, dict]) -> dict[str, dict]:
-    """The table versions that the run's jobs noted, by job."""
-    lines = {name: read_json(f"{folder}/{name}.json") for name in _stems(folder)}
-    found = {name: line["versions"] for name, line in lines.items() if isinstance(line.get("versions"), dict)}
+def versions(folder: RunFolder, evaluations: dict[str, dict]) -> dict[str, dict]:
+    """Returns the table versions that the run's jobs recorded, by job."""
+    lines = {name: read_json(folder.job_line(name)) or {} for name in _json_files(folder.uri)}
+    recorded = {name: line["versions"] for name, line in lines.items() if isinstance(line.get("versions"), dict)}
     for split, evaluation in evaluations.items():
         made_from = evaluation.get("made_from", {})
         tables = {key: value for key, value in made_from.items() if isinstance(value, int) and key in TABLES}
-        found[f"evaluate, {split}"] = {**tables, "predictions": evaluation.get("version")}
-    return {name: tables for name, tables in found.items() if tables}
+        recorded[f"evaluate, {split}"] = {**tables, "predictions": evaluation.get("version")}
+    return {name: tables for name, tables in recorded.items() if tables}
 
 
 def explanations(folder: str) -> list[dict]:
-    """The first explained captions whose strips are there: image, caption, and the strip (`picture`) as a data URI."""
-    index = f"{folder}/explanations.json"
-    found = (read_json(index) or {}).get("photos", [])
+    """Returns the first explained captions: image, caption, and picture (the strip as a data URI).
+
+    Leaves out strips that do not exist or cannot be decoded, and names that are not plain file names.
+    """
     shown = []
-    for row in found:
+    for row in (read_json(f"{folder}/explanations.json") or {}).get("photos", []):
         strip = str(row.get("strip") or "")
         if len(shown) < EXPLANATIONS and re.fullmatch(r"[\w-]+\.png", strip) and files.exists(f"{folder}/{strip}"):
             try:
@@ -91,7 +114,8 @@ def explanations(folder: str) -> list[dict]:
     return shown
 
 
-def _stems(folder: str) -> list[str]:
+def _json_files(folder: str) -> list[str]:
+    """The names of a folder's JSON files, without the suffix."""
     return [name.removesuffix(".json") for name in files.names(folder) if name.endswith(".json")]
 
 

@@ -9,8 +9,8 @@ from PIL import Image
 
 from conf.schema import Corpus
 from jobs.driver.page.collect import Page
-from jobs.driver.page.pictures import data_uri, thumbnails
 from jobs.driver.page.render import render
+from jobs.driver.page.thumbnails import data_uri, thumbnails
 from udfs.vision.decode import PhotoLimits, thumbnail
 
 HOSTILE = [
