@@ -121,8 +121,8 @@ def test_bad_photos_and_runs_are_refused_one_by_one(finished, tmp_path):
         (["photos={0}/some [old] photos"], r"caption\.photos: found one of"),
         (["photos={0}/photos", "caption.output={0}/photos"], r"caption\.output: found something in .*photos"),
         (["photos={0}/photos", "caption.output={0}/photos", "caption.format=delta"], r"caption\.output: found something"),
-        (["photos={0}/photos", "extractor.run_weights=random:1"], r"caption\.weights: random:1 has the hash .*expected random:0"),
-        (["photos={0}/photos", "extractor.run_weights=/absent.h5"], r"caption\.weights: /absent\.h5 cannot be read"),
+        (["photos={0}/photos", "extractor.run_weights=random:1"], r"extractor\.run_weights: random:1 has the hash .*expected random:0"),
+        (["photos={0}/photos", "extractor.run_weights=/absent.h5"], r"extractor\.run_weights: /absent\.h5 cannot be read"),
         (["photos={0}/photos", "run=absent"], r"run\.id: no trained model in .*absent"),
     ],
 )  # fmt: skip
@@ -141,7 +141,7 @@ def test_weights_must_be_those_of_the_training(finished, tmp_path):
     path = Path(run) / "run.json"
     record = json.loads(path.read_text())
     (tmp_path / "other.h5").write_bytes(b"other weights")
-    with pytest.raises(InputError, match=r"caption\.weights: .*other\.h5 has the hash [0-9a-f]{64}, expected random:0"):
+    with pytest.raises(InputError, match=r"extractor\.run_weights: .*other\.h5 has the hash [0-9a-f]{64}, expected random:0"):
         resolve_run_extractor(run, str(tmp_path / "other.h5"), str(tmp_path), "extractor.run_weights")
     path.write_text(json.dumps({**record, "network": {**record["network"], "pooling": "none"}}))
     with pytest.raises(InputError, match=r"run\.json: its network is .*expected mobilenet_v2"):

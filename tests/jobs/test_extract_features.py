@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-sys.path.insert(0, "tests/udfs")
-from test_photos import BAD_PICTURES
+sys.path.insert(0, "tests/udfs/vision")
+from test_decode import BAD_PICTURES
 
 from udfs.errors import InputError
 

@@ -45,7 +45,7 @@ def draw_filters(network: keras.Model, preprocess: Callable, name: str) -> Image
     for number in range(kernels.shape[-1]):
         kernel = kernels[..., number]
         picture = 127.5 + 127.5 * kernel / (np.abs(kernel).max() or 1)
-        tile = Image.fromarray(picture.astype("uint8")).resize((FILTER_SIDE, FILTER_SIDE), Image.NEAREST)
+        tile = Image.fromarray(picture.astype("uint8")).resize((FILTER_SIDE, FILTER_SIDE), Image.Resampling.NEAREST)
         row, column = divmod(number, columns)
         canvas.paste(tile, (MARGIN + column * (FILTER_SIDE + GAP), MARGIN + 26 + row * (FILTER_SIDE + GAP)))
     return canvas
@@ -62,7 +62,7 @@ def draw_feature_maps(maps: dict[str, np.ndarray], photo: np.ndarray, title: str
     width = 2 * MARGIN + LABEL + CHANNELS * (TILE + GAP)
     canvas = Image.new("RGB", (width, 2 * MARGIN + (len(maps) + 1) * (TILE + GAP)), PAPER)
     picture = Image.fromarray(photo.clip(0, 255).astype("uint8"))
-    canvas.paste(picture.resize((TILE, TILE), Image.LANCZOS), (MARGIN, MARGIN))
+    canvas.paste(picture.resize((TILE, TILE), Image.Resampling.LANCZOS), (MARGIN, MARGIN))
     note = f"The {CHANNELS} channels of each layer that vary most over the photo, each from its smallest to its largest value."
     below = draw_text(canvas, (MARGIN + LABEL, MARGIN), visible_text(title, 90), 16)
     draw_text(canvas, (MARGIN + LABEL, below), note, 13, FAINT, CHANNELS * (TILE + GAP))
@@ -105,7 +105,7 @@ def _draw_layer(canvas: Image.Image, top: int, name: str, maps: np.ndarray) -> N
     for column, channel in enumerate(np.argsort(-maps.std(axis=(0, 1)))[:CHANNELS]):
         values = maps[..., channel]
         shade = 255 * (values - values.min()) / (np.ptp(values) or 1)
-        tile = Image.fromarray(shade.astype("uint8")).resize((TILE, TILE), Image.NEAREST)
+        tile = Image.fromarray(shade.astype("uint8")).resize((TILE, TILE), Image.Resampling.NEAREST)
         canvas.paste(tile, (MARGIN + LABEL + column * (TILE + GAP), top))
 
 

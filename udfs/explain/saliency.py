@@ -6,7 +6,7 @@ width, 3).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 import numpy as np
@@ -103,9 +103,8 @@ def score_in_batches(
     scores: Callable[[np.ndarray], np.ndarray], photos: Iterable[np.ndarray], batch_size: int
 ) -> np.ndarray:
     """Returns the scores of many photos, (photos, scores), with at most one batch of photos in memory."""
-    photos: Iterator[np.ndarray] = iter(photos)
-    batches = []
-    while batch := list(islice(photos, batch_size)):
+    remaining, batches = iter(photos), []
+    while batch := list(islice(remaining, batch_size)):
         batches.append(np.asarray(scores(np.stack(batch))))
     return np.concatenate(batches)
 
@@ -114,7 +113,9 @@ def resize_maps(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Returns maps (n, rows, columns) resized bilinearly to (height, width)."""
     if maps.shape[1:] == size:
         return maps
-    return np.stack([Image.fromarray(values.astype("float32")).resize(size[::-1], Image.BILINEAR) for values in maps])
+    return np.stack(
+        [Image.fromarray(values.astype("float32")).resize(size[::-1], Image.Resampling.BILINEAR) for values in maps]
+    )
 
 
 def _covered(photo: np.ndarray, fill: np.ndarray, row: int, column: int, patch: int) -> np.ndarray:

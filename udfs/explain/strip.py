@@ -95,7 +95,7 @@ def draw_strip(photo: np.ndarray, name: str, words: list[Word], methods: list[Me
             for method in methods:
                 values = scale_map(blur_map(method.maps[number], method.blur), method.percentile)
                 picture = overlay(photo, values, method.colours)
-                canvas.paste(picture.resize((TILE, TILE), Image.LANCZOS), (left, place))
+                canvas.paste(picture.resize((TILE, TILE), Image.Resampling.LANCZOS), (left, place))
                 place += TILE + GAP
             _draw_bars(canvas, (left, place), words[number].earlier, largest)
         top += band_height
@@ -104,7 +104,7 @@ def draw_strip(photo: np.ndarray, name: str, words: list[Word], methods: list[Me
 
 def _draw_title(canvas: Image.Image, photo: np.ndarray, name: str, caption: str) -> None:
     picture = Image.fromarray(photo.clip(0, 255).astype("uint8"))
-    canvas.paste(picture.resize((TILE, TILE), Image.LANCZOS), (MARGIN, MARGIN))
+    canvas.paste(picture.resize((TILE, TILE), Image.Resampling.LANCZOS), (MARGIN, MARGIN))
     left, width = MARGIN + TILE + 2 * GAP, canvas.width - MARGIN - (MARGIN + TILE + 2 * GAP)
     top = draw_text(canvas, (left, MARGIN), visible_text(caption, 400), 24, width=width)
     top = draw_text(canvas, (left, top + 2), truncate_to_width(visible_text(name, 200), 13, width), 13, FAINT)

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -52,7 +53,7 @@ class ExplainInputs:
 
     extractor: Extractor
     weights_name: str | None
-    model: object
+    model: Any
     tokens: tuple[str, ...]
     max_length: int
     search: Search
@@ -133,7 +134,7 @@ def explain_photo(
     _write_network_pictures(model, inputs, image_id, photo)
     caption = np.array(networks.decoder.captions(model.features(photo[None]).numpy())[0], "int32")
     texts = [inputs.tokens[token] for token in caption]
-    result = {"image": image_id, "caption": " ".join(texts), "feature_maps": f"{stem}-features.png"}
+    result: dict[str, Any] = {"image": image_id, "caption": " ".join(texts), "feature_maps": f"{stem}-features.png"}
     if not texts:
         return {**result, "strip": None, "words": []}
     maps = saliency_maps(model, photo, caption, settings)

@@ -119,9 +119,10 @@ def _require_accepted(picture: Image.Image, limits: PhotoLimits) -> None:
         raise PhotoRefused("too_small", f"{width}x{height}, expected sides of at least {limits.min_side}")
     if limits.convert:
         return
-    if getattr(picture, "n_frames", 1) > 1:
-        raise PhotoRefused("animated", f"{picture.n_frames} frames; corpus.convert=true takes the first")
-    if any("16" in str(tile[3]) for tile in picture.tile):
+    frames = getattr(picture, "n_frames", 1)
+    if frames > 1:
+        raise PhotoRefused("animated", f"{frames} frames; corpus.convert=true takes the first")
+    if any("16" in str(tile[3]) for tile in getattr(picture, "tile", ())):
         raise PhotoRefused("sixteen_bit", f"16 bits a channel ({picture.format}); corpus.convert=true converts")
     if picture.mode not in PLAIN_MODES:
         reason = MODE_REASONS.get(picture.mode, "sixteen_bit")

@@ -106,6 +106,7 @@ def compose_scene(seed: int, index: int, split: str) -> Scene:
     ground = _pick(rng, GROUNDS)
     held_out = split != "train" and index // 10 % 3 == 0
     colour, shape = _pick(rng, HELD_OUT if held_out else TRAINING_PAIRS)
+    groups: tuple[Group, ...]
     arrangement = _pick(rng, ("one",) * 14 + ("several",) * 3 + ("pair",) * 3)
     if arrangement == "one":
         groups = (Group(1, _pick(rng, ("large", "large", "small")), colour, shape, _pick(rng, ("left", "right"))),)
@@ -113,11 +114,10 @@ def compose_scene(seed: int, index: int, split: str) -> Scene:
         groups = (Group(_pick(rng, (2, 3)), "", colour, shape, _pick(rng, ("left", "right"))),)
     else:
         place = _pick(rng, tuple(PLACES))
+        first = Group(_pick(rng, (1, 1, 2)), "", colour, shape, place)
         others = [pair for pair in TRAINING_PAIRS if pair[0] != colour and pair[1] != shape]
-        groups = (
-            Group(_pick(rng, (1, 1, 2)), "", colour, shape, place),
-            Group(1, "", *_pick(rng, others), OPPOSITE[place]),
-        )
+        other_colour, other_shape = _pick(rng, others)
+        groups = (first, Group(1, "", other_colour, other_shape, OPPOSITE[place]))
     return Scene(seed, index, ground, groups)
 
 
