@@ -3,6 +3,7 @@ import tempfile
 
 import pytest
 import yaml
+from conftest import ROOT
 
 import conf
 from conf.keys import describe, keys_of
@@ -103,10 +104,12 @@ def test_a_renamed_key_names_the_new_one(renamed, key):
         conf.load(None, [renamed])
 
 
-def test_every_renamed_key_has_a_key_today():
+def test_every_renamed_key_is_known_by_its_new_name_and_listed_in_the_changelog():
     keys = keys_of(conf.Settings)
     assert set(RENAMED.values()) <= set(keys)
     assert not set(RENAMED) & set(keys)
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert [old for old, new in RENAMED.items() if f"| `{old}` | `{new}` |" not in changelog] == []
 
 
 @pytest.mark.parametrize(
