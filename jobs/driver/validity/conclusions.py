@@ -50,7 +50,7 @@ def _population(report: Report) -> str:
     evaluation, control = frechet["evaluation"], frechet["control"]
     numbers = (
         f"the Fréchet distance between evaluated and training photos is {evaluation['mean']:.3g} ({evaluation['low']:.3g} to "
-        f"{evaluation['high']:.3g} in {frechet['draws']} draws of {frechet['photos_a_side']} photos a side); between random "
+        f"{evaluation['high']:.3g} in {frechet['draws']} draws of {frechet['photos_a_side']} photos per side); between random "
         f"halves of the training photos it is {control['mean']:.3g} ({control['low']:.3g} to {control['high']:.3g})"
     )
     excess = evaluation["mean"] / control["mean"] - 1 if control["mean"] else 0.0
@@ -94,7 +94,12 @@ def _leakage(report: Report) -> str:
         return (
             "No evaluated photo is a near-duplicate of a training photo by its perceptual hash: no leakage was found."
         )
-    text = f"{count} evaluated {'photo is a near-duplicate' if count == 1 else 'photos are near-duplicates'} of training photos"
+    subject = (
+        "photo is a near-duplicate of a training photo"
+        if count == 1
+        else "photos are near-duplicates of training photos"
+    )
+    text = f"{count} evaluated {subject}"
     clean = next((group for group in groups if group["kind"] == "clean"), None)
     if not groups or clean is None:
         return f"{text} (leakage)."
@@ -121,7 +126,7 @@ def _missing_words(report: Report) -> list[str]:
     return [
         f"“{row['word']}” is in the captions of {row['evaluation_share']:.1%} of the evaluated photos and of "
         f"{row['training_share']:.1%} of the training photos (z = {row['z']:.1f}): add about {row['photos_to_add']:,} training "
-        "photos with it"
+        "photos with it."
         for row in report.get("missing_words", [])
     ]
 
@@ -129,8 +134,8 @@ def _missing_words(report: Report) -> list[str]:
 def _weak_objects(report: Report) -> list[str]:
     in_training = report.get("training_objects", {})
     return [
-        f"photos of “{group['name']}” score lower than the others: BLEU-4 is {_with_interval(group)} on {group['photos']} "
-        f"photos, and the captions of {in_training.get(group['name'], 0):,} training photos name it: add photos of it"
+        f"Photos of “{group['name']}” score lower than the others: BLEU-4 is {_with_interval(group)} on {group['photos']} "
+        f"photos, and {in_training.get(group['name'], 0):,} training photos have captions that name it. Add photos of it."
         for group in weak_objects(report.get("groups", []))
     ]
 
@@ -142,14 +147,17 @@ def _far_photos(report: Report) -> list[str]:
         return []
     words = ", ".join(f"“{row['word']}”" for row in report["far_words"] if row["beyond_chance"])
     return [
-        f"photos at a distance of {far['from']:.3g} or more from every training photo score lower: BLEU-4 is "
-        f"{_with_interval(far)} on {far['photos']} photos: add similar photos"
-        + (f"; these words are more frequent in their captions: {words}" if words else "")
+        f"Photos at a distance of {far['from']:.3g} or more from every training photo score lower: BLEU-4 is "
+        f"{_with_interval(far)} on {far['photos']} photos. Add similar photos."
+        + (f" These words are more frequent in their captions: {words}." if words else "")
     ]
 
 
 def _unseen_words(report: Report) -> list[str]:
     unseen = [row for row in report.get("unseen_words", {}).get("most_frequent", []) if row["photos"] > 1]
     words = ", ".join(f"“{row['word']}” ({row['photos']})" for row in unseen[:8])
-    text = f"no training caption contains these words (in brackets: evaluated photos with the word): {words}: add photos of them"
-    return [text] if unseen else []
+    return (
+        [f"No training caption contains these words (evaluated photos with them): {words}. Add such photos."]
+        if unseen
+        else []
+    )

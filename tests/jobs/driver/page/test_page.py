@@ -1,6 +1,7 @@
 """The page of a run: what it shows, what it escapes, and how a real browser takes it."""
 
 import io
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -114,6 +115,15 @@ def test_the_page_is_one_file_with_unique_ids(html):
     assert 'src="x"' not in html
 
 
+def test_charts_hold_text_as_text(html):
+    charts = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
+    texts = [re.findall(r"<text[^>]*>([^<]*)</text>", chart) for chart in charts]
+    assert len(charts) == 7
+    assert all(any(text.strip() for text in found) for found in texts)
+    assert {"epoch", "loss", "validation", "best: 2"} <= {text.strip() for found in texts for text in found}
+    assert not re.search(r'<path id="[^"]*(DejaVu|Sans)|#0101', "".join(charts))
+
+
 def test_a_run_that_was_only_trained_has_a_page_that_says_what_is_missing():
     seen = Reader(render(Page("r1", "test", {}, {"train.seed": 0}, "vgg16")))
     for job in ("train", "evaluate", "validate_externally", "explain"):
@@ -176,6 +186,11 @@ def test_nothing_overflows_nothing_complains_and_everything_is_readable(browser,
     assert browser.run("document.querySelectorAll('svg').length") >= 5
     paper, ink = browser.run("(s => [s.backgroundColor, s.color])(getComputedStyle(document.body))")
     assert contrast(paper, ink) >= 7
+    card, chart_ink = browser.run(
+        "[document.querySelector('.chart'), document.querySelector('.chart svg text')].map(getComputedStyle)"
+        ".map((style, place) => place ? style.fill : style.backgroundColor)"
+    )
+    assert contrast(card, chart_ink) >= 7
     assert (luminance(paper) < luminance(ink)) == dark
     assert browser.errors == []
 
