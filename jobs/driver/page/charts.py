@@ -135,7 +135,9 @@ def _svg(name: str, draw: Callable[[Axes], None], width: float, height: float) -
         r'<svg[^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true" focusable="false">', svg, count=1
     )
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"(font: ?[\d.]+px)[^;\"]*", r"\1 system-ui, sans-serif", svg)  # the reader's font, not this machine's
+    # The page's font, not this machine's; matplotlib writes `font` or `font-family`, depending on its version.
+    svg = re.sub(r"(font: ?[\d.]+px)[^;\"]*", r"\1 system-ui, sans-serif", svg)
+    svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)
     for colour, variable in VARIABLES.items():
         svg = svg.replace(colour, f"var(--{variable})")
     return Markup(svg)  # matplotlib has escaped the labels
