@@ -12,7 +12,7 @@ def key(meaning: str, *, low: float | None = None, high: float | None = None, af
 
     Args:
         meaning: One line for `--help` and the reference pages.
-        low: The smallest allowed number, or the smallest allowed length of a text.
+        low: The smallest allowed number. Bounds of the items of a list are declared on the item type.
         high: The largest allowed number.
         affects_training: Whether the weights of a trained model depend on the key. Such keys are part of a run's identity:
             a run is resumed only with the same values.

@@ -1,9 +1,9 @@
-"""The network laboratory: a virtual cluster of network namespaces with capped links, and Spark's standalone mode inside it.
+"""The network laboratory: a virtual cluster of network namespaces with limited links, running Spark's standalone mode.
 
-Nothing outside this folder needs root, and nothing that runs inside the laboratory knows of it.
+Only this folder needs root. The jobs that run in the laboratory do not depend on it.
 """
 
 from lab.cluster.laboratory import Laboratory
-from lab.cluster.settings import Settings, load
+from lab.cluster.settings import LaboratorySettings, load_settings
 
-__all__ = ["Laboratory", "Settings", "load"]
+__all__ = ["Laboratory", "LaboratorySettings", "load_settings"]

@@ -1,39 +1,47 @@
-"""`python -m lab`: the laboratory as a command. Exit codes are the jobs': 0 done, 2 something to mend, 1 anything else."""
+"""Creates a virtual cluster with limited links, runs programs in it, and removes it."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-import signal
 import sys
 import time
-import traceback
 from dataclasses import asdict
 
-from lab.cluster import network, state
-from lab.cluster import spark as cluster
-from lab.cluster.laboratory import Laboratory, is_broken, take_down
-from lab.cluster.settings import describe, load
-from udfs.errors import InputError
+from lab.cluster import network, spark, state
+from lab.cluster.laboratory import Laboratory
+from lab.cluster.removal import is_broken, take_down
+from lab.cluster.settings import LaboratorySettings, load_settings
+from lab.command import log, run_command, with_keys
+
+HELPS = {
+    "up": "create a laboratory",
+    "run": "spark-submit on the head: run -- jobs/train.py --config FILE key=value",
+    "exec": "run a command on a host: exec node1 -- COMMAND",
+    "cut": "disconnect a host for some seconds: cut node2 --seconds 5",
+    "heal": "connect a host again if `cut` was killed",
+    "status": "show hosts, links with nominal and measured rates, traffic, and Spark's workers",
+    "down": "remove a laboratory",
+}
 
 
 def up(arguments: argparse.Namespace) -> None:
-    settings = load(arguments.config, arguments.overrides)
-    found = state.read(settings.name)
-    if found and found.owner is None and found.settings == asdict(settings) and not is_broken(found):
-        say(f"{settings.name} is up already, as it should be")
+    settings = load_settings(arguments.config, arguments.overrides)
+    saved = state.read(settings.name)
+    if saved and saved.owner is None and saved.settings == asdict(settings) and not is_broken(saved):
+        log.info(f"{settings.name} is up already with these settings")
     else:
         Laboratory(settings).up(keep=True)
     print(json.dumps(Laboratory.attach(settings.name).status()))
 
 
 def down(arguments: argparse.Namespace) -> None:
-    found = state.read(arguments.name)
-    if found is None:
-        say(f"found no laboratory {arguments.name!r}; nothing to take down")
+    saved = state.read(arguments.name)
+    if saved is None:
+        log.info(f"found no laboratory {arguments.name!r}; nothing to take down")
     else:
-        take_down(found)
+        take_down(saved)
 
 
 def status(arguments: argparse.Namespace) -> None:
@@ -41,78 +49,62 @@ def status(arguments: argparse.Namespace) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Becomes spark-submit on the head."""
     laboratory = Laboratory.attach(arguments.name)
-    become(laboratory, "head", cluster.submit_command(laboratory, *arguments.command))
+    _become(laboratory, "head", spark.submit_command(laboratory.hosts, *arguments.command))
 
 
 def execute(arguments: argparse.Namespace) -> None:
-    become(Laboratory.attach(arguments.name), arguments.node, arguments.command)
+    _become(Laboratory.attach(arguments.name), arguments.node, arguments.command)
 
 
-def become(laboratory: Laboratory, name: str, command: list[str]) -> None:
-    host = laboratory.host(name)
-    inside = laboratory.command(host, *command)
-    os.execvpe(inside[0], inside, laboratory.environment(host))
+def _become(laboratory: Laboratory, name: str, command: list[str]) -> None:
+    """Replaces this process by a command on a host."""
+    host = laboratory.hosts.named(name)
+    inside = laboratory.hosts.command(host, *command)
+    os.execvpe(inside[0], inside, laboratory.hosts.environment(host))
 
 
 def cut(arguments: argparse.Namespace) -> None:
     laboratory = Laboratory.attach(arguments.name)
-    with laboratory.cut(laboratory.host(arguments.node)):
-        say(f"{arguments.node} is cut off for {arguments.seconds:g} s")
+    with laboratory.cut(laboratory.hosts.named(arguments.node)):
+        log.info(f"{arguments.node} is disconnected for {arguments.seconds:g} s")
         time.sleep(arguments.seconds)
 
 
 def heal(arguments: argparse.Namespace) -> None:
-    laboratory = Laboratory.attach(arguments.name)
-    network.set_link(laboratory.host(arguments.node), laboratory.switch, up=True)
-
-
-def say(text: str) -> None:
-    print(f"lab: {text}", file=sys.stderr, flush=True)
+    hosts = Laboratory.attach(arguments.name).hosts
+    network.set_link(hosts.named(arguments.node), hosts.switch, up=True)
 
 
 def parse(words: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
-    verbs = parser.add_subparsers(required=True, metavar="up|run|exec|cut|heal|status|down")
-    starting = verbs.add_parser(
-        "up", help="make a laboratory", epilog=f"keys, defaults and meanings:\n{describe()}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    starting.add_argument("--config", metavar="FILE", help="YAML file of the laboratory, such as lab/cluster/lab.yaml")
-    starting.add_argument("overrides", nargs="*", metavar="key=value")
-    starting.set_defaults(work=up)
-    helps = {
-        run: "spark-submit on the head: run -- jobs/train.py --config FILE key=value",
-        execute: "run a command on a host: exec node1 -- COMMAND",
-        cut: "pull a host's cable for some seconds: cut node2 --seconds 5",
-        heal: "plug it in again, where a cut was killed",
-        status: "hosts, links with nominal and measured rates, traffic, Spark's workers",
-        down: "remove all of it",
+    parser = argparse.ArgumentParser(
+        prog="python -m lab",
+        description=__doc__,
+        epilog="Exit codes: 0 for success, 2 for wrong settings or a missing part of the machine, 1 for any other error.",
+    )
+    verbs = parser.add_subparsers(required=True, metavar="|".join(HELPS))
+    parsers = {
+        name: verbs.add_parser(name, help=text, **(with_keys(LaboratorySettings) if name == "up" else {}))
+        for name, text in HELPS.items()
     }
-    found = {work: verbs.add_parser("exec" if work is execute else work.__name__, help=helps[work]) for work in helps}
-    for work, verb in found.items():
-        verb.add_argument("--name", default="lab", help="name of the laboratory (default: lab)")
-        verb.set_defaults(work=work)
-    for work in (execute, cut, heal):
-        found[work].add_argument("node")
-    found[cut].add_argument("--seconds", type=float, required=True)
-    for work in (run, execute):
-        found[work].add_argument("command", nargs="+")
+    commands = {"up": up, "run": run, "exec": execute, "cut": cut, "heal": heal, "status": status, "down": down}
+    for name, command in commands.items():
+        parsers[name].set_defaults(work=command)
+        if name != "up":
+            parsers[name].add_argument("--name", default="lab", help="name of the laboratory (default: lab)")
+    parsers["up"].add_argument("--config", metavar="FILE", help="YAML file with settings, such as lab/cluster/lab.yaml")
+    parsers["up"].add_argument("overrides", nargs="*", metavar="key=value", help="settings that override the file's")
+    for name in ("exec", "cut", "heal"):
+        parsers[name].add_argument("node")
+    parsers["cut"].add_argument("--seconds", type=float, required=True)
+    for name in ("run", "exec"):
+        parsers[name].add_argument("command", nargs="+")
     return parser.parse_args(words)
 
 
 def main() -> None:
     arguments = parse(sys.argv[1:])
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `up` and `cut` clear up after themselves
-    try:
-        arguments.work(arguments)
-    except InputError as error:
-        say(" ".join(str(error).split()))
-        sys.exit(2)
-    except Exception:
-        traceback.print_exc()
-        sys.exit(1)
+    run_command("lab", lambda: arguments.work(arguments))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A cap on the processors that a node uses, by cgroup v1 or v2, whichever has the cpu controller."""
+"""Limits the processors that a node uses, with cgroup v1 or v2, whichever has the cpu controller."""
 
 from __future__ import annotations
 
@@ -8,30 +8,33 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-# The kernel's own period of 100 ms would stop a node for 60 ms of it at once, with a message of the others waiting.
+# With the kernel's default period of 100 ms, a node would stop for 60 ms at once while the other nodes wait for its message.
 PERIOD_MICROSECONDS = 10_000
-LEAST_QUOTA_MICROSECONDS = 1000  # of the kernel
-BUSY_SECONDS = 30  # a large process that was killed leaves its cgroup a moment after it has become a zombie
+MIN_QUOTA_MICROSECONDS = 1000  # the kernel's minimum
+BUSY_SECONDS = 30  # a large process that was killed leaves its cgroup shortly after it has become a zombie
 
 
 @dataclass(frozen=True)
 class Root:
-    """Where the cpu controller is mounted, and in which version."""
+    """Where the cpu controller is mounted, and its version: 1 or 2."""
 
     path: Path
     version: int
 
 
 def find_root(mounts: str | None = None) -> Root | None:
-    """The cpu controller's place among the mounts (the text of /proc/self/mounts); None where there is none."""
-    found = []
+    """The mount point of the cpu controller, or None.
+
+    Args:
+        mounts: The text of /proc/self/mounts, which is read by default.
+    """
     for line in (mounts or Path("/proc/self/mounts").read_text()).splitlines():
-        _device, place, kind, options, *_ = line.split()
-        if kind == "cgroup" and "cpu" in options.split(","):
-            found.append(Root(Path(place), 1))
-        elif kind == "cgroup2" and "cpu" in _controllers(Path(place)):
-            found.append(Root(Path(place), 2))
-    return found[0] if found else None
+        _device, place, filesystem, options, *_ = line.split()
+        if filesystem == "cgroup" and "cpu" in options.split(","):
+            return Root(Path(place), 1)
+        if filesystem == "cgroup2" and "cpu" in _controllers(Path(place)):
+            return Root(Path(place), 2)
+    return None
 
 
 def _controllers(place: Path) -> list[str]:
@@ -42,8 +45,8 @@ def _controllers(place: Path) -> list[str]:
 
 
 def create(root: Root, name: str, cpus: float) -> Path:
-    """Makes a cgroup whose processes together use at most so many processors."""
-    period = max(PERIOD_MICROSECONDS, round(LEAST_QUOTA_MICROSECONDS / cpus))
+    """Creates a cgroup whose processes together use at most so many processors, or changes the limit of an existing one."""
+    period = max(PERIOD_MICROSECONDS, round(MIN_QUOTA_MICROSECONDS / cpus))
     quota = round(cpus * period)
     group = root.path / name
     if root.version == 2 and "cpu" not in (root.path / "cgroup.subtree_control").read_text().split():
@@ -58,13 +61,18 @@ def create(root: Root, name: str, cpus: float) -> Path:
 
 
 def pids(group: Path) -> set[int]:
+    """The processes in a cgroup; empty if the cgroup does not exist."""
     with contextlib.suppress(OSError):
         return set(map(int, (group / "cgroup.procs").read_text().split()))
     return set()
 
 
 def remove(group: Path) -> None:
-    """Removes a cgroup whose processes were ended; one that is gone is fine. Raises OSError where it stays busy."""
+    """Removes a cgroup whose processes have been killed; a missing one is no error.
+
+    Raises:
+        OSError: If the cgroup is still in use after BUSY_SECONDS.
+    """
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Processes of the laboratory: known by pid and start time, or by the namespace or cgroup that they are in."""
+"""Processes of a laboratory, identified by pid and start time, or by their namespace or cgroup."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ END_SECONDS = 30
 
 @dataclass(frozen=True)
 class Process:
-    """A process that cannot be mistaken for a later one with the same pid. `started`: clock ticks since the boot."""
+    """A process, distinguished from a later one with the same pid by `started`, in clock ticks since the machine's start."""
 
     name: str
     pid: int
@@ -25,14 +25,16 @@ class Process:
 
     @classmethod
     def of(cls, name: str, pid: int) -> Process:
+        """The process that has this pid now."""
         return cls(name, pid, _started(pid) or 0)
 
     def is_alive(self) -> bool:
+        """Whether the process runs; a zombie does not."""
         return _started(self.pid) == self.started
 
 
 def _started(pid: int) -> int | None:
-    """Field 22 of /proc/PID/stat; None for a process that is gone or a zombie."""
+    """Field 22 of /proc/PID/stat; None if the process has ended or is a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -41,48 +43,54 @@ def _started(pid: int) -> int | None:
 
 
 def end_all(recorded: list[Process], namespaces: list[str], groups: list[Path]) -> None:
-    """Kills the recorded processes and those in these namespaces and cgroups, until none is left.
+    """Kills the recorded processes and all processes in these namespaces and cgroups, until none is left.
 
-    Raises RuntimeError where one is still there after END_SECONDS.
+    Args:
+        recorded: Processes by pid and start time.
+        namespaces: Names of network namespaces.
+        groups: Folders of cgroups.
+
+    Raises:
+        RuntimeError: If a process is still alive after END_SECONDS.
     """
-    places = {found for name in namespaces if (found := _identity(network.NAMESPACES / name))}
+    places = {identity for name in namespaces if (identity := _identity(network.NAMESPACES / name))}
     deadline = time.monotonic() + END_SECONDS
     while left := _living(recorded, places, groups):
-        for pid, is_ours in left.items():
-            _kill(pid, is_ours)
+        for pid, is_target in left.items():
+            _kill(pid, is_target)
         if time.monotonic() > deadline:
-            raise RuntimeError(f"laboratory: processes {sorted(left)} do not end, although they were killed")
+            raise RuntimeError(f"laboratory: the processes {sorted(left)} are still alive after SIGKILL")
         time.sleep(0.05)
 
 
 def _living(recorded: list[Process], places: set, groups: list[Path]) -> dict[int, Callable[[], bool]]:
-    """The processes to end, each with the question whether a pid still is what it was found as."""
-    found: dict[int, Callable[[], bool]] = {}
+    """The processes to end by pid, each with a function that tells whether the pid still belongs to it."""
+    checks: dict[int, Callable[[], bool]] = {}
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         if _identity(Path(f"/proc/{pid}/ns/net")) in places:
-            found[pid] = lambda pid=pid: _identity(Path(f"/proc/{pid}/ns/net")) in places
+            checks[pid] = lambda pid=pid: _identity(Path(f"/proc/{pid}/ns/net")) in places
     for group in groups:
         for pid in cgroup.pids(group):
-            found[pid] = lambda pid=pid, group=group: pid in cgroup.pids(group)
-    found |= {process.pid: process.is_alive for process in recorded if process.is_alive()}
-    found.pop(os.getpid(), None)
-    return {pid: is_ours for pid, is_ours in found.items() if _started(pid) is not None}
+            checks[pid] = lambda pid=pid, group=group: pid in cgroup.pids(group)
+    checks |= {process.pid: process.is_alive for process in recorded if process.is_alive()}
+    checks.pop(os.getpid(), None)
+    return {pid: is_target for pid, is_target in checks.items() if _started(pid) is not None}
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
-def _kill(pid: int, is_ours: Callable[[], bool]) -> None:
-    """Kills the process behind a pid, asking once more when the pid can no longer pass to another process."""
+def _kill(pid: int, is_target: Callable[[], bool]) -> None:
+    """Kills a process; checks it again after opening its pidfd, since a pidfd cannot pass to another process."""
     with contextlib.suppress(ProcessLookupError):
         handle = os.pidfd_open(pid)
         try:
-            if is_ours():
+            if is_target():
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
         finally:
             os.close(handle)

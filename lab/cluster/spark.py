@@ -1,4 +1,4 @@
-"""Spark's standalone mode inside a laboratory: the master on the head, a worker on each node."""
+"""Spark's standalone mode in a laboratory: the master on the head, a worker on each node."""
 
 from __future__ import annotations
 
@@ -8,105 +8,96 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from lab.cluster.settings import Node
+from lab.cluster.environment import jvm_options
+from lab.cluster.hosts import Hosts
+from lab.cluster.settings import Host
 
-if TYPE_CHECKING:
-    from lab.cluster.laboratory import Laboratory
-
-SPARK_HOME = Path(find_spec("pyspark").origin).parent  # importing it would take a second
-PORT, WEB_PORT = 7077, 8080  # in a network of its own every port is free
+SPARK_HOME = Path(find_spec("pyspark").origin).parent  # importing pyspark would take a second
+PORT, WEB_PORT = 7077, 8080  # each host has its own network, so that no other program uses these ports
 START_SECONDS = 300
 LAST_LINES = 20
-# Quick to start and small, and no files of the JVM's own in /tmp.
-JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData"
 DAEMONS = ("master", "worker")
 ASK_MASTER = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=30).read().decode())"
 
 
-def url(laboratory: Laboratory) -> str:
-    return f"spark://{laboratory.head.name}:{PORT}"
+def url(hosts: Hosts) -> str:
+    """The master's URL."""
+    return f"spark://{hosts.head.name}:{PORT}"
 
 
-def environment(laboratory: Laboratory, host: Node) -> dict[str, str]:
-    """What makes Spark's processes use the host's own name and address, and keep their files in its folder."""
-    return {
-        "SPARK_LOCAL_IP": host.address,
-        "SPARK_LOCAL_HOSTNAME": host.name,
-        "SPARK_LOCAL_DIRS": str(laboratory.folder / host.name / "local"),
-        "SPARK_DAEMON_MEMORY": "256m",
-        "SPARK_DAEMON_JAVA_OPTS": f"{_jvm_options(laboratory)} -Dspark.master.rest.enabled=false",
-    }
+def start(hosts: Hosts) -> None:
+    """Starts the master and the workers, and waits until all workers have registered.
 
-
-def _jvm_options(laboratory: Laboratory) -> str:
-    return f"{JVM} -Djava.io.tmpdir={laboratory.folder / 'tmp'}"
-
-
-def start(laboratory: Laboratory) -> None:
-    """Starts master and workers and waits until all have registered. Raises RuntimeError with a daemon's last lines."""
-    settings, head = laboratory.settings, laboratory.head
+    Raises:
+        RuntimeError: If a daemon ends or does not answer in time; the message has the last lines of its log.
+    """
+    head = hosts.head
     master = ("master.Master", "--host", head.name, "--port", str(PORT), "--webui-port", str(WEB_PORT))
-    daemons = {head.name: _daemon(laboratory, head, "master", *master)}
-    _wait(laboratory, daemons, 0)  # a worker that came earlier would try again only after ten seconds
-    for node in laboratory.nodes:
-        own = ("--host", node.name, "--cores", str(settings.cores), "--memory", settings.memory)
-        places = ("--webui-port", str(WEB_PORT), "--work-dir", str(laboratory.folder / node.name / "work"))
-        daemons[node.name] = _daemon(laboratory, node, "worker", "worker.Worker", *own, *places, url(laboratory))
-    _wait(laboratory, daemons, len(laboratory.nodes))
+    daemons = {head.name: _start_daemon(hosts, head, "master", *master)}
+    _wait_for_workers(hosts, daemons, 0)  # a worker that finds no master would try again only after ten seconds
+    for node in hosts.nodes:
+        daemons[node.name] = _start_daemon(hosts, node, "worker", *_worker_command(hosts, node))
+    _wait_for_workers(hosts, daemons, len(hosts.nodes))
 
 
-def _daemon(laboratory: Laboratory, host: Node, kind: str, name: str, *arguments: str) -> subprocess.Popen:
-    command = (str(SPARK_HOME / "bin" / "spark-class"), f"org.apache.spark.deploy.{name}", *arguments)
-    with _log(laboratory, host.name).open("w") as log:
-        return laboratory.start(
-            host, *command, kind=kind, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-            cwd=laboratory.folder / host.name, start_new_session=True,
+def _worker_command(hosts: Hosts, node: Host) -> list[str]:
+    settings = hosts.settings
+    resources = ["--host", node.name, "--cores", str(settings.cores), "--memory", settings.memory]
+    places = ["--webui-port", str(WEB_PORT), "--work-dir", str(hosts.folder / node.name / "work")]
+    return ["worker.Worker", *resources, *places, url(hosts)]
+
+
+def _start_daemon(hosts: Hosts, host: Host, name: str, program: str, *arguments: str) -> subprocess.Popen:
+    command = (str(SPARK_HOME / "bin" / "spark-class"), f"org.apache.spark.deploy.{program}", *arguments)
+    with _log_file(hosts, host.name).open("w") as log:
+        return hosts.start(
+            host, *command, name=name, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            cwd=hosts.folder / host.name, start_new_session=True,
         )  # fmt: skip
 
 
-def _log(laboratory: Laboratory, host: str) -> Path:
-    return laboratory.folder / host / "daemon.log"
+def _log_file(hosts: Hosts, host: str) -> Path:
+    return hosts.folder / host / "daemon.log"
 
 
-def _wait(laboratory: Laboratory, daemons: dict[str, subprocess.Popen], workers: int) -> None:
+def _wait_for_workers(hosts: Hosts, daemons: dict[str, subprocess.Popen], count: int) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
-        found = alive_workers(laboratory)
-        if found is not None and len(found) >= workers:
+        alive = alive_workers(hosts)
+        if alive is not None and len(alive) >= count:
             return
         dead = [host for host, daemon in daemons.items() if daemon.poll() is not None]
         if dead or time.monotonic() > deadline:
             host = (dead or list(daemons))[0]
-            lines = _log(laboratory, host).read_text(errors="replace").splitlines()[-LAST_LINES:]
-            what = f"Spark's daemon on {host} ended" if dead else f"Spark was not there after {START_SECONDS} s"
-            raise RuntimeError(f"{what}; the last lines on {host}:\n" + "\n".join(lines))
+            lines = _log_file(hosts, host).read_text(errors="replace").splitlines()[-LAST_LINES:]
+            problem = f"Spark's daemon on {host} ended" if dead else f"Spark did not start within {START_SECONDS} s"
+            raise RuntimeError(f"{problem}; the last lines on {host}:\n" + "\n".join(lines))
         time.sleep(0.5)
 
 
-def alive_workers(laboratory: Laboratory) -> list[str] | None:
-    """The hosts whose workers the master counts on, in order; None where it does not answer."""
-    page = f"http://{laboratory.head.name}:{WEB_PORT}/json/"
+def alive_workers(hosts: Hosts) -> list[str] | None:
+    """The hosts whose workers the master reports as alive, in order; None if the master does not answer."""
+    page = f"http://{hosts.head.name}:{WEB_PORT}/json/"
     try:
-        found = json.loads(laboratory.run(laboratory.head, sys.executable, "-c", ASK_MASTER, page))
+        status = json.loads(hosts.run(hosts.head, sys.executable, "-c", ASK_MASTER, page))
     except RuntimeError:
         return None
-    return sorted(worker["host"] for worker in found["workers"] if worker["state"] == "ALIVE")
+    return sorted(worker["host"] for worker in status["workers"] if worker["state"] == "ALIVE")
 
 
-def submit_command(laboratory: Laboratory, *arguments: str) -> list[str]:
-    """`spark-submit ARGUMENTS` for the head; what the arguments set wins."""
-    head, settings = laboratory.head, laboratory.settings
+def submit_command(hosts: Hosts, *arguments: str) -> list[str]:
+    """The command `spark-submit ARGUMENTS` for the head. Options among the arguments override the laboratory's."""
+    head, settings = hosts.head, hosts.settings
     options = {
         "spark.driver.host": head.name,
         "spark.driver.bindAddress": head.address,
-        "spark.driver.defaultJavaOptions": _jvm_options(laboratory),
-        "spark.executor.defaultJavaOptions": _jvm_options(laboratory),
+        "spark.driver.defaultJavaOptions": jvm_options(hosts.folder),
+        "spark.executor.defaultJavaOptions": jvm_options(hosts.folder),
         "spark.executor.memory": settings.memory,
         "spark.executor.cores": settings.cores,
-        "spark.scheduler.minRegisteredResourcesRatio": 1,  # no task runs before all executors are there
+        "spark.scheduler.minRegisteredResourcesRatio": 1,  # no task runs before all executors have registered
         "spark.ui.enabled": "false",
     }
-    flags = [part for key, value in options.items() for part in ("--conf", f"{key}={value}")]
-    return [str(Path(sys.executable).parent / "spark-submit"), "--master", url(laboratory), *flags, *arguments]
+    flags = [part for name, value in options.items() for part in ("--conf", f"{name}={value}")]
+    return [str(Path(sys.executable).parent / "spark-submit"), "--master", url(hosts), *flags, *arguments]

@@ -1,6 +1,6 @@
-"""The file that says what a laboratory has made. It is written before the things are, so that a crash leaves none unknown.
+"""The file that lists what a laboratory creates. It is written first, so that everything can be removed after a crash.
 
-It is in /run, which ends with the machine's boot, as namespaces, cgroups and processes do.
+It is in /run, which is emptied when the machine starts, like namespaces, cgroups and processes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ STATES = Path("/run/captioner-lab")
 
 @dataclass
 class State:
-    """`owner` is the process that the laboratory ends with; None for one that was left standing on purpose."""
+    """What belongs to a laboratory. `owner` is the process that the laboratory ends with; None if it outlives its creator."""
 
     name: str
     settings: dict
@@ -30,43 +30,46 @@ class State:
     links: dict[str, dict] = field(default_factory=dict)  # nominal and measured rates, by node
 
     def create(self) -> None:
-        """Raises FileExistsError where there is a laboratory of this name."""
+        """Writes the file. Raises FileExistsError if there is a laboratory of this name."""
         STATES.mkdir(parents=True, exist_ok=True)
-        aside = self._write_aside()
+        temporary = self._write_temporary()
         try:
-            os.link(aside, _file(self.name))
+            os.link(temporary, _file(self.name))
         finally:
-            aside.unlink()
+            temporary.unlink()
 
     def save(self) -> None:
-        self._write_aside().replace(_file(self.name))
+        """Replaces the file."""
+        self._write_temporary().replace(_file(self.name))
 
-    def _write_aside(self) -> Path:
-        aside = STATES / f".{self.name}.{os.getpid()}"
-        aside.write_text(json.dumps(asdict(self)))
-        return aside
+    def _write_temporary(self) -> Path:
+        temporary = STATES / f".{self.name}.{os.getpid()}"
+        temporary.write_text(json.dumps(asdict(self)))
+        return temporary
 
     def remove(self) -> None:
+        """Deletes the file; a missing one is no error."""
         _file(self.name).unlink(missing_ok=True)
         for leftover in STATES.glob(f".{self.name}.*"):
             leftover.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # another laboratory's file is in it
+        with contextlib.suppress(OSError):  # it has the file of another laboratory
             STATES.rmdir()
 
 
 def read(name: str) -> State | None:
-    """The state of a laboratory; None where there is none of this name."""
+    """The state of a laboratory; None if there is none of this name."""
     try:
         text = _file(name).read_text()
     except FileNotFoundError:
         return None
-    known = json.loads(text)
-    owner = known["owner"] and Process(**known["owner"])
-    return State(**{**known, "owner": owner, "processes": [Process(**process) for process in known["processes"]]})
+    values = json.loads(text)
+    owner = values["owner"] and Process(**values["owner"])
+    return State(**{**values, "owner": owner, "processes": [Process(**process) for process in values["processes"]]})
 
 
 def all_states() -> list[State]:
-    return [found for path in sorted(STATES.glob("*.json")) if (found := read(path.stem))]
+    """The states of all laboratories on this machine."""
+    return [state for path in sorted(STATES.glob("*.json")) if (state := read(path.stem))]
 
 
 def _file(name: str) -> Path:

@@ -1,57 +1,78 @@
-"""What the choices of jobs/train.py do, for the table of docs/learning.md: each trained once, validated after each epoch.
+"""Measures what each choice of jobs/train.py does: trains each once and validates it after every epoch.
 
     python -m lab.experiments.choices lab/experiments/choices.yaml
 
-Finished runs are kept: the same command goes on where it was stopped. Writes a JSON file with every figure and prints a table.
+Writes all figures to a JSON file and prints the table of docs/learning.md. Finished runs are kept, so that the same command
+continues after an interruption.
 """
 
 from __future__ import annotations
 
-import json
-import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-
-from omegaconf import OmegaConf
+from typing import Annotated
 
 import conf
-import jobs.train
-from lab.experiments.run_plot import read_history
-from lab.experiments.trials import markdown, run_jobs
+from conf.key import key, text
+from lab.command import file_and_overrides, run_command
+from lab.experiments.output import markdown_table, write_json
+from lab.experiments.runs import read_history
+from lab.experiments.trainings import Trainings, Trial, run_jobs
+
+PROGRAM = "lab.experiments.choices"
+FIGURES = ("loss", "val_loss", "bleu1", "bleu4")
 
 
-def main(path: str) -> None:
-    study = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    settings = conf.load(study["config"], study["common"])
-    choices = [choice(study, settings, Path(path).stem, name) for name in study["settings"]]
-    report = {key: study[key] for key in ("config", "common", "seed")} | {"decoding": "greedy", "choices": choices}
-    Path(study["json"]).write_text(json.dumps(report, indent=1) + "\n")
-    print(table(choices))
+@dataclass
+class ChoicesSettings:
+    json: Annotated[str, text("JSON file that is written")] = "docs/choices.json"
+    seed: Annotated[int, key("train.seed of all trainings", low=0)] = 0
+    trainings: Trainings = field(default_factory=Trainings)
+
+    def __post_init__(self):
+        if not self.trainings.variants:
+            raise ValueError("trainings.variants: found none, expected names with overrides of jobs/train.py; add one")
 
 
-def choice(study: dict, settings: conf.Settings, title: str, name: str) -> dict:
-    """Trains with one choice; the figures of its epoch with the lowest validation loss, and of all."""
-    history = read_history(Path(settings.paths.runs) / run_jobs(study, title, name, study["seed"], (jobs.train,)))
+def main() -> None:
+    arguments = file_and_overrides(PROGRAM, __doc__, ChoicesSettings).parse_intermixed_args()
+    run_command(PROGRAM, lambda: measure_choices(arguments.file, arguments.overrides))
+
+
+def measure_choices(path: str, overrides: list[str]) -> None:
+    settings = conf.load_as(ChoicesSettings, path, overrides, f"python -m {PROGRAM} --help")
+    trainings = settings.trainings
+    trials = [Trial(Path(path).stem, name, settings.seed) for name in trainings.variants]
+    choices = [measure_choice(trainings, trial) for trial in trials]
+    about = {"config": trainings.config, "common": trainings.common, "seed": settings.seed, "decoding": "greedy"}
+    write_json({**about, "choices": choices}, Path(settings.json))
+    print(choices_table(choices))
+
+
+def measure_choice(trainings: Trainings, trial: Trial) -> dict:
+    """Trains with one choice. Returns the figures of the epoch with the lowest validation loss, and scores of all epochs."""
+    runs = conf.load(trainings.config, trainings.overrides(trial.name)).paths.runs
+    history = read_history(Path(runs) / run_jobs(trainings, trial, ("train",)))
     best = min(history, key=lambda line: line["val_loss"])
     return {
-        "name": name, "overrides": study["settings"][name], "epoch": best["epoch"], "loss": best["loss"],
-        "val_loss": best["val_loss"], "bleu1": best["bleu1"], "bleu4": best["bleu4"],
-        "val_loss_by_epoch": [line["val_loss"] for line in history], "bleu4_by_epoch": [line["bleu4"] for line in history],
+        "name": trial.name, "overrides": trainings.variants[trial.name], "epoch": best["epoch"],
+        **{figure: best[figure] for figure in FIGURES},
+        "val_loss_by_epoch": [line["val_loss"] for line in history],
+        "bleu4_by_epoch": [line["bleu4"] for line in history],
         "seconds_per_epoch": round(median(line["seconds"] for line in history), 1),
     }  # fmt: skip
 
 
-def table(choices: list[dict]) -> str:
+def choices_table(choices: list[dict]) -> str:
     """The figures as a Markdown table."""
-    rows = [("choice", "overrides", "loss", "val_loss", "BLEU-1", "BLEU-4", "s an epoch")]
-    for found in choices:
-        overrides = " ".join(f"`{override}`" for override in found["overrides"])
-        figures = [f"{found[name]:.3f}" for name in ("loss", "val_loss", "bleu1", "bleu4")]
-        rows.append([found["name"], overrides, *figures, str(found["seconds_per_epoch"])])
-    return markdown(rows)
+    rows = [["choice", "overrides", "loss", "val_loss", "BLEU-1", "BLEU-4", "s an epoch"]]
+    for choice in choices:
+        overrides = " ".join(f"`{override}`" for override in choice["overrides"])
+        figures = [f"{choice[figure]:.3f}" for figure in FIGURES]
+        rows.append([choice["name"], overrides, *figures, str(choice["seconds_per_epoch"])])
+    return markdown_table(rows)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    main(sys.argv[1])
+    main()

@@ -1,42 +1,42 @@
-"""`python -m lab.experiments.run_plot RUN FILE.svg`:
+"""Plots BLEU-1 to BLEU-4 and the losses of a run against its epochs, for the docs.
 
-BLEU-1..4 and losses of a run against epochs, as its page shows them, for the docs."""
+python -m lab.experiments.run_plot RUN_FOLDER FILE.svg
+"""
 
 from __future__ import annotations
 
-import json
-import sys
+import argparse
 from pathlib import Path
 
+from lab.experiments.output import pyplot, save_svg
+from lab.experiments.runs import read_history
 
-def main(run: str, target: str) -> None:
-    import matplotlib
+PANELS = (("bleu1", "bleu2", "bleu3", "bleu4"), ("loss", "val_loss"))
 
-    matplotlib.use("svg")
-    import matplotlib.pyplot as plt
 
-    history = read_history(Path(run))
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m lab.experiments.run_plot", description=__doc__)
+    parser.add_argument("run", type=Path, metavar="RUN_FOLDER", help="folder of a trained run")
+    parser.add_argument("file", type=Path, metavar="FILE.svg", help="file that is written")
+    arguments = parser.parse_args()
+    plot_run(read_history(arguments.run), arguments.file)
+
+
+def plot_run(history: list[dict], path: Path) -> None:
+    """Writes a figure with a panel for the scores and one for the losses; a line marks the epoch with the lowest val_loss."""
     epochs = [line["epoch"] for line in history]
     best = min(history, key=lambda line: line["val_loss"])["epoch"]
-    figure, (scores, losses) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    for axes, names in ((scores, ("bleu1", "bleu2", "bleu3", "bleu4")), (losses, ("loss", "val_loss"))):
+    figure, panels = pyplot().subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    for axes, names in zip(panels, PANELS, strict=True):
         for name in names:
             axes.plot(epochs, [line[name] for line in history], "-o", markersize=3, label=name)
         axes.axvline(best, color="grey", linestyle=":", label=f"lowest val_loss: epoch {best}")
         axes.set(xlabel="epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize=8)
-    scores.set_ylim(bottom=0)
-    with matplotlib.rc_context({"svg.hashsalt": "curves"}):
-        figure.savefig(target, metadata={"Date": None})
-
-
-def read_history(folder: Path) -> list[dict]:
-    """What a run's metrics.jsonl says of each epoch."""
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    panels[0].set_ylim(bottom=0)
+    save_svg(figure, path)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit(__doc__)
-    main(*sys.argv[1:])
+    main()

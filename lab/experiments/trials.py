@@ -1,160 +1,207 @@
-"""What settings of the training do to BLEU: each trained with every seed, compared with a reference on the same photos.
+"""Measures what variants of the training do to BLEU: trains each with every seed and compares it with a reference.
 
     python -m lab.experiments.trials lab/experiments/frugal.yaml
 
-Runs the ordinary jobs in one Spark session, in a network namespace whose loopback interface carries nothing but this gang's
-traffic, so that the bytes are its own. Finished runs are kept: the same command goes on where it was stopped. Writes a JSON
-file with every figure and, where the file names one, a plot of BLEU against bytes; prints the figures as a table.
+Runs the ordinary jobs in one Spark session, in a private network namespace whose loopback interface carries only the
+traffic of this training. Writes all figures to a JSON file, plots BLEU against bytes if the file names a plot, and prints
+the figures as a table. Finished runs are kept, so that the same command continues after an interruption.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from omegaconf import OmegaConf
 from pyspark.sql import functions as F
 
 import conf
-import jobs.evaluate
-import jobs.train
-from jobs.driver.job import Job, perform
+from conf.key import key, text
+from jobs.driver.job import Job
 from jobs.driver.scoring.comparison import compare_runs
-from lab.experiments.run_plot import read_history
+from lab.command import file_and_overrides, run_command
+from lab.experiments.output import markdown_table, pyplot, save_svg, write_json
+from lab.experiments.runs import read_history
+from lab.experiments.trainings import Trainings, Trial, run_jobs
+from udfs.errors import InputError
 from udfs.scoring.bootstrap import interval
 
-INSIDE = "CAPTIONER_OWN_NETWORK"
+PROGRAM = "lab.experiments.trials"
+IN_PRIVATE_NETWORK = "CAPTIONER_PRIVATE_NETWORK"
 MEBIBYTE = 2**20
+SMALL_DIFFERENCE = 0.005  # of BLEU-4; a dotted line in the plot
+Seed = Annotated[int, key("", low=0)]
 
 
-def main(path: str) -> None:
-    if INSIDE not in os.environ:
-        enter_own_network()
-    study = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    title, names, seeds = Path(path).stem, list(study["settings"]), study["seeds"]
-    runs = {(name, seed): run_jobs(study, title, name, seed) for seed, name in product(seeds, names)}
-    job = Job("compare", conf.load(study["config"], [*study["common"], "evaluate.split=dev"]))
-    predictions = job.warehouse.table("predictions").read()
-    found = compare_runs(predictions, list(runs.values()), "dev", job.settings.bootstrap).figures
-    samples = {name: np.stack([found[runs[name, seed]]["bleu4"] for seed in seeds]) for name in names}
-    settings = [describe(study, job, name, [runs[name, seed] for seed in seeds], samples) for name in names]
-    report = {
-        "reference": study["reference"], "config": study["config"], "seeds": seeds, "workers": job.settings.train.workers,
-        "common": study["common"], "split": "dev", "beam_width": job.settings.evaluate.beam_width,
-        "confidence": job.settings.bootstrap.confidence,
-        "interval": "bootstrap of the photos and of the seeds, both drawn alike for a setting and the reference",
-        "photos": predictions.where(F.col("run_id") == runs[names[0], seeds[0]]).count(),
-        "settings": settings,
-    }  # fmt: skip
-    Path(study["json"]).write_text(json.dumps(report, indent=1) + "\n")
-    if "plot" in study:
-        plot(report, study["plot"])
-    print(table(settings))
+@dataclass
+class TrialsSettings:
+    json: Annotated[str, text("JSON file that is written")] = "docs/frugal.json"
+    plot: Annotated[str, text("SVG file with BLEU against bytes; none: no plot")] = "none"
+    seeds: Annotated[list[Seed], key("train.seed of the trainings of each variant")] = field(
+        default_factory=lambda: [0, 1, 2]
+    )
+    reference: Annotated[str, text("variant that all others are compared with")] = "every-step"
+    trainings: Trainings = field(default_factory=Trainings)
+
+    def __post_init__(self):
+        if not self.seeds:
+            raise ValueError("seeds: found none, expected at least one; set seeds=[0]")
+        if self.reference not in self.trainings.variants:
+            names = ", ".join(self.trainings.variants)
+            raise ValueError(f"reference: found {self.reference}, expected one of {names}; change it")
 
 
-def enter_own_network() -> None:
-    """Starts this program again in a network namespace of its own; it needs root and iproute2."""
-    command = 'ip link set lo up && exec "$0" -m lab.experiments.trials "$@"'
-    environment = {**os.environ, INSIDE: "1", "SPARK_LOCAL_IP": "127.0.0.1"}
+def main() -> None:
+    arguments = file_and_overrides(PROGRAM, __doc__, TrialsSettings).parse_intermixed_args()
+    run_command(PROGRAM, lambda: measure_trials(arguments.file, arguments.overrides))
+
+
+def measure_trials(path: str, overrides: list[str]) -> None:
+    settings = conf.load_as(TrialsSettings, path, overrides, f"python -m {PROGRAM} --help")
+    if IN_PRIVATE_NETWORK not in os.environ:
+        enter_private_network()
+    runs = {
+        (name, seed): run_jobs(settings.trainings, Trial(Path(path).stem, name, seed), ("train", "evaluate"))
+        for seed, name in product(settings.seeds, settings.trainings.variants)
+    }
+    report = compare_variants(settings, runs)
+    write_json(report, Path(settings.json))
+    if settings.plot != "none":
+        plot_trials(report, Path(settings.plot))
+    print(trials_table(report["variants"]))
+
+
+def enter_private_network() -> None:
+    """Starts this program again in its own network namespace. Raises InputError without root or the needed commands."""
     if os.geteuid() or subprocess.run(["unshare", "--net", "ip", "link"], capture_output=True).returncode:
-        sys.exit("lab.experiments.trials needs root, unshare (util-linux) and ip (iproute2) for a network of its own")
+        raise InputError(
+            f"network: found no permission to create a network namespace, expected root, unshare (util-linux) and ip "
+            f"(iproute2); run `sudo {sys.executable} -m {PROGRAM} ...`"
+        )
+    command = f'ip link set lo up && exec "$0" -m {PROGRAM} "$@"'
+    environment = {**os.environ, IN_PRIVATE_NETWORK: "1", "SPARK_LOCAL_IP": "127.0.0.1"}
     os.execvpe("unshare", ["unshare", "--net", "sh", "-c", command, sys.executable, *sys.argv[1:]], environment)
 
 
-def run_jobs(study: dict, title: str, name: str, seed: int, modules: tuple = (jobs.train, jobs.evaluate)) -> str:
-    """Trains and scores one run, unless that is done; its id."""
-    run = f"{title}-{re.sub('[^a-z0-9]+', '-', name.lower())}-{seed}"
-    overrides = [f"run.id={run}", f"train.seed={seed}", *study["common"], *study["settings"][name]]
-    for module in modules:
-        job = Job(module.__name__.rpartition(".")[2], conf.load(study["config"], [*overrides, "evaluate.split=dev"]))
-        outcome, _ = perform(job, module.main)
-        job.log.info(f"{run}: {outcome.metrics}")
-    return run
+def compare_variants(settings: TrialsSettings, runs: dict[tuple[str, int], str]) -> dict:
+    """The report: figures of each variant, with intervals of the difference to the reference.
+
+    Args:
+        settings: The trials.
+        runs: Run ids by variant and seed.
+    """
+    trainings, seeds = settings.trainings, settings.seeds
+    job = Job("compare", conf.load(trainings.config, [*trainings.common, "evaluate.split=dev"]))
+    predictions = job.warehouse.table("predictions").read()
+    figures = compare_runs(predictions, list(runs.values()), "dev", job.settings.bootstrap).figures
+    samples = {name: np.stack([figures[runs[name, seed]]["bleu4"] for seed in seeds]) for name in trainings.variants}
+    about = {
+        "reference": settings.reference, "config": trainings.config, "seeds": seeds,
+        "workers": job.settings.train.workers, "common": trainings.common, "split": "dev",
+        "beam_width": job.settings.decoding.beam_width, "confidence": job.settings.bootstrap.confidence,
+        "interval": "bootstrap of the photos and of the seeds, drawn alike for a variant and the reference",
+        "photos": predictions.where(F.col("run_id") == next(iter(runs.values()))).count(),
+    }  # fmt: skip
+    rows = []
+    for name in trainings.variants:
+        folders = [Path(job.settings.paths.runs) / runs[name, seed] for seed in seeds]
+        row = {
+            "name": name,
+            "overrides": trainings.variants[name],
+            **training_figures(list(map(read_history, folders))),
+        }
+        rows.append(row | bleu_figures(samples[name], samples[settings.reference], job.settings.bootstrap))
+    return {**about, "variants": rows}
 
 
-def describe(study: dict, job: Job, name: str, runs: list[str], samples: dict[str, np.ndarray]) -> dict:
-    """The figures of a setting: means over its runs, one a seed, with intervals of the difference to the reference."""
-    histories = [read_history(Path(job.settings.paths.runs) / run) for run in runs]
+def training_figures(histories: list[list[dict]]) -> dict:
+    """Traffic, time and validation scores of a variant's runs.
+
+    Args:
+        histories: The epochs of each run; all runs have the same number of epochs.
+    """
     lines = [line for history in histories for line in history]
     sent = [worker["sent_mb"] * MEBIBYTE for line in lines for worker in line["workers"]]
-    seconds = [line["seconds"] for line in lines]
-    difference = samples[name] - samples[study["reference"]]
-    low, high = interval(of_drawn_seeds(difference, job.settings.bootstrap.seed), job.settings.bootstrap.confidence)
+    lowest = [min(line["val_loss"] for line in history) for history in histories]
+    bleu4 = [[line["bleu4"] for line in history] for history in histories]
     return {
-        "name": name, "overrides": study["settings"][name], "bytes_per_epoch": round(np.mean(sent)),
-        "seconds_per_epoch": round(float(np.median(seconds)), 2), "bleu4_mean": round(float(samples[name][:, 0].mean()), 4),
-        "bleu4_by_seed": [round(float(value), 4) for value in samples[name][:, 0]],
-        "bleu4_difference": round(float(difference[:, 0].mean()), 4), "bleu4_difference_low": round(low, 4),
+        "bytes_per_epoch": round(np.mean(sent)),
+        "seconds_per_epoch": round(float(np.median([line["seconds"] for line in lines])), 2),
+        "val_loss_mean": round(float(np.mean(lowest)), 4),
+        "bleu4_by_epoch": [round(float(np.mean(column)), 4) for column in zip(*bleu4, strict=True)],
+    }
+
+
+def bleu_figures(samples: np.ndarray, reference: np.ndarray, bootstrap: conf.schema.Bootstrap) -> dict:
+    """BLEU-4 of a variant, and its difference to the reference with an interval.
+
+    Args:
+        samples: BLEU-4 of the variant, (seeds, 1 + bootstrap samples): first of all photos, then of drawn ones.
+        reference: The same of the reference.
+        bootstrap: Seed and confidence.
+    """
+    difference = samples - reference
+    low, high = interval(mean_over_drawn_seeds(difference, bootstrap.seed), bootstrap.confidence)
+    return {
+        "bleu4_mean": round(float(samples[:, 0].mean()), 4),
+        "bleu4_by_seed": [round(float(value), 4) for value in samples[:, 0]],
+        "bleu4_difference": round(float(difference[:, 0].mean()), 4),
+        "bleu4_difference_low": round(low, 4),
         "bleu4_difference_high": round(high, 4),
-        "val_loss_mean": round(float(np.mean([min(x["val_loss"] for x in history) for history in histories])), 4),
-        "bleu4_by_epoch": [round(float(np.mean(column)), 4) for column in zip(*scores(histories), strict=True)],
-    }  # fmt: skip
+    }
 
 
-def of_drawn_seeds(difference: np.ndarray, seed: int) -> np.ndarray:
-    """The mean over seeds drawn with replacement in each bootstrap sample of the photos; difference: (seeds, samples + 1)."""
+def mean_over_drawn_seeds(difference: np.ndarray, seed: int) -> np.ndarray:
+    """Draws seeds with replacement in each bootstrap sample of the photos, and averages over them.
+
+    Args:
+        difference: (seeds, 1 + samples); the first column, of all photos, is ignored.
+        seed: The random seed.
+
+    Returns:
+        One mean a sample, (samples,).
+    """
     count, samples = difference.shape
     drawn = np.random.default_rng(seed).integers(0, count, (count, samples - 1))
     return np.take_along_axis(difference[:, 1:], drawn, axis=0).mean(axis=0)
 
 
-def scores(histories: list[list[dict]]) -> list[list[float]]:
-    return [[line["bleu4"] for line in history] for history in histories]
-
-
-def table(settings: list[dict]) -> str:
+def trials_table(variants: list[dict]) -> str:
     """The figures as a Markdown table."""
-    rows = [("setting", "overrides", "MB an epoch", "s an epoch", "val_loss", "BLEU-4", "difference")]
-    for found in settings:
-        overrides = " ".join(f"`{override.removeprefix('train.')}`" for override in found["overrides"])
-        low, high = found["bleu4_difference_low"], found["bleu4_difference_high"]
-        difference = f"{found['bleu4_difference']:+.4f} ({low:+.4f} to {high:+.4f})"
-        cells = [
-            found["name"], overrides,
-            f"{found['bytes_per_epoch'] / 1e6:.0f}", f"{found['seconds_per_epoch']:.0f}",
-            f"{found['val_loss_mean']:.3f}", f"{found['bleu4_mean']:.3f}", difference,
-        ]  # fmt: skip
-        rows.append(cells)
-    return markdown(rows)
+    rows = [["variant", "overrides", "MB an epoch", "s an epoch", "val_loss", "BLEU-4", "difference"]]
+    for variant in variants:
+        overrides = " ".join(f"`{override}`" for override in variant["overrides"])
+        low, high = variant["bleu4_difference_low"], variant["bleu4_difference_high"]
+        rows.append([
+            variant["name"], overrides,
+            f"{variant['bytes_per_epoch'] / 1e6:.0f}", f"{variant['seconds_per_epoch']:.0f}",
+            f"{variant['val_loss_mean']:.3f}", f"{variant['bleu4_mean']:.3f}",
+            f"{variant['bleu4_difference']:+.4f} ({low:+.4f} to {high:+.4f})",
+        ])  # fmt: skip
+    return markdown_table(rows)
 
 
-def markdown(rows: list) -> str:
-    """Rows of cells as a Markdown table, the first of them its head."""
-    head, *lines = [f"| {' | '.join(cells)} |" for cells in rows]
-    return "\n".join([head, "|" + "---|" * len(rows[0]), *lines])
-
-
-def plot(report: dict, path: str) -> None:
-    """BLEU-4 against bytes, with the interval of the difference to the reference drawn around its mean."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    (reference,) = [found for found in report["settings"] if found["name"] == report["reference"]]
+def plot_trials(report: dict, path: Path) -> None:
+    """Plots BLEU-4 against bytes. The error bars are the interval of the difference to the reference."""
+    figure, axes = pyplot().subplots(figsize=(8, 5), layout="constrained")
+    (reference,) = [variant for variant in report["variants"] if variant["name"] == report["reference"]]
     axes.axhline(reference["bleu4_mean"], color="grey", linewidth=1)
-    axes.axhline(reference["bleu4_mean"] - 0.005, color="grey", linewidth=1, linestyle=":")
-    for found in report["settings"]:
-        megabytes, middle = found["bytes_per_epoch"] / 1e6, found["bleu4_mean"]
-        around = [
-            [found["bleu4_difference"] - found["bleu4_difference_low"]],
-            [found["bleu4_difference_high"] - found["bleu4_difference"]],
-        ]
-        axes.errorbar(megabytes, middle, yerr=around, fmt="o", capsize=3)
-        axes.annotate(found["name"], (megabytes, middle), textcoords="offset points", xytext=(6, 6), fontsize=8)
-    axes.set(xscale="log", xlabel="megabytes sent an epoch, by each worker", ylabel="BLEU-4, mean of the seeds")
-    axes.set_title("What fewer bytes cost; dotted: 0.005 under every-step synchronisation", fontsize=10)
-    figure.savefig(path)
+    axes.axhline(reference["bleu4_mean"] - SMALL_DIFFERENCE, color="grey", linewidth=1, linestyle=":")
+    for variant in report["variants"]:
+        megabytes, mean = variant["bytes_per_epoch"] / 1e6, variant["bleu4_mean"]
+        below = variant["bleu4_difference"] - variant["bleu4_difference_low"]
+        above = variant["bleu4_difference_high"] - variant["bleu4_difference"]
+        axes.errorbar(megabytes, mean, yerr=[[below], [above]], fmt="o", capsize=3)
+        axes.annotate(variant["name"], (megabytes, mean), textcoords="offset points", xytext=(6, 6), fontsize=8)
+    axes.set(xscale="log", xlabel="megabytes sent by each worker in an epoch", ylabel="BLEU-4, mean of the seeds")
+    axes.set_title(f"BLEU-4 and network traffic; dotted: {SMALL_DIFFERENCE} below {report['reference']}", fontsize=10)
+    save_svg(figure, path)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    main(sys.argv[1])
+    main()

@@ -1,4 +1,4 @@
-"""Measures training time against nodes and bandwidth, and draws what came of it.
+"""Measures training time against nodes and bandwidth, and writes the report.
 
 python -m lab.experiments.study lab/experiments/study.yaml [--only PART] [key=value ...]
 """
@@ -6,57 +6,57 @@ python -m lab.experiments.study lab/experiments/study.yaml [--only PART] [key=va
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from lab.experiments.study.cells import KEYS as CELL_KEYS
-from lab.experiments.study.cells import measure_cells
-from lab.experiments.study.crowd import KEYS as CROWD_KEYS
-from lab.experiments.study.crowd import measure_crowd
-from lab.experiments.study.faults import KEYS as FAULT_KEYS
-from lab.experiments.study.faults import measure_faults
+from lab.command import file_and_overrides, run_command
+from lab.experiments.study.cells import CELLS, measure_cells
+from lab.experiments.study.contention import CONTENTION, measure_contention
+from lab.experiments.study.faults import FAULT_TRAININGS, measure_faults
 from lab.experiments.study.figures import draw_all
 from lab.experiments.study.page import write_page
-from lab.experiments.study.report import write_report
-from lab.experiments.study.results import Results
+from lab.experiments.study.report import Measurements, write_report
 from lab.experiments.study.settings import Study, read_study
-from lab.experiments.study.trajectories import KEYS as TRAJECTORY_KEYS
-from lab.experiments.study.trajectories import measure_trajectories
-from udfs.errors import InputError
+from lab.experiments.study.trajectories import TRAJECTORIES, measure_trajectories
 
-PARTS = ("trajectories", "cells", "crowd", "faults", "report")
-
-KEYS = {"trajectories": TRAJECTORY_KEYS, "cells": CELL_KEYS, "crowd": CROWD_KEYS, "faults": FAULT_KEYS}
+PROGRAM = "lab.experiments.study"
 
 
 def report(study: Study) -> None:
-    lines = [Results(study.measured / f"{part}.jsonl", keys).lines for part, keys in KEYS.items()]
-    found, docs = write_report(study, *lines), Path(study.docs)
-    draw_all(found, study.measured)
-    write_page(found, docs / "scaling.md")
-    print(docs / "scaling.md")
+    """Writes docs/scaling.json, the figures and docs/scaling.md from the measurements."""
+    measurements = Measurements(
+        trajectories=TRAJECTORIES.read(study.results_folder).lines,
+        cells=CELLS.read(study.results_folder).lines,
+        contention=CONTENTION.read(study.results_folder).lines,
+        faults=FAULT_TRAININGS.read(study.results_folder).lines,
+    )
+    figures, page = write_report(study, measurements), Path(study.docs) / "scaling.md"
+    draw_all(figures, study.results_folder)
+    write_page(figures, page)
+    print(page)
+
+
+PARTS: dict[str, Callable[[Study], object]] = {
+    "trajectories": measure_trajectories,
+    "cells": measure_cells,
+    "contention": measure_contention,
+    "faults": measure_faults,
+    "report": report,
+}
+
+
+def run_parts(arguments: argparse.Namespace) -> None:
+    study = read_study(arguments.file, arguments.overrides)
+    for name, part in PARTS.items():
+        if name in (arguments.only or PARTS):
+            part(study)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m lab.experiments.study", description=__doc__)
-    parser.add_argument("study", metavar="FILE", help="YAML file such as lab/experiments/study.yaml")
-    parser.add_argument("--only", action="append", choices=PARTS, help="this part alone; may be said again")
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    parser = file_and_overrides(PROGRAM, __doc__, Study)
+    parser.add_argument("--only", action="append", choices=PARTS, help="run this part only; may be repeated")
     arguments = parser.parse_intermixed_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the laboratory goes too
-    work = {
-        "trajectories": measure_trajectories, "cells": measure_cells, "crowd": measure_crowd, "faults": measure_faults,
-        "report": report,
-    }  # fmt: skip
-    try:
-        study = read_study(arguments.study, arguments.overrides)
-        for part in PARTS:
-            if part in (arguments.only or PARTS):
-                work[part](study)
-    except InputError as error:
-        print(f"lab.experiments.study: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_command(PROGRAM, lambda: run_parts(arguments))
 
 
 if __name__ == "__main__":

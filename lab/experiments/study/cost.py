@@ -1,9 +1,9 @@
-"""What an update costs in time, as a model with three ways to exchange gradients, fitted to what was measured.
+"""A model of the time of a training step with three ways to exchange gradients, and its fit to measurements.
 
     seconds = work * captions / cpus + fixed / cpus + wire * bytes / bandwidth + latency * rounds
 
-`captions` are those of one node's share of an update, `bytes` what passes the busiest link one way, one after the other, and
-`rounds` how many messages follow each other. `wire` is 1 where a link carries exactly its nominal rate.
+`captions` are those of one node's share of a step. `bytes` pass the busiest link in one direction, one after the other.
+`rounds` is the number of messages that follow each other. `wire` is 1 if a link carries exactly its nominal rate.
 """
 
 from __future__ import annotations
@@ -17,27 +17,31 @@ from scipy.optimize import nnls
 
 
 def ring(nodes: int, size: float) -> tuple[float, int]:
-    """(bytes, rounds): a part from neighbour to neighbour, once around to sum and once to share (Patarasuk and Yuan, 2009)."""
+    """(bytes, rounds) of a ring: parts go around once to be summed and once to be shared (Patarasuk and Yuan, 2009)."""
     return (2 * (nodes - 1) / nodes * size, 2 * (nodes - 1)) if nodes > 1 else (0.0, 0)
 
 
 def tree(nodes: int, size: float) -> tuple[float, int]:
-    """(bytes, rounds): everything up a binary tree and down again, a level at a time (Thakur et al., 2005)."""
+    """(bytes, rounds) of a binary tree: everything goes up and down, one level at a time (Thakur et al., 2005)."""
     levels = math.ceil(math.log2(nodes)) if nodes > 1 else 0
     return 2 * levels * size, 2 * levels
 
 
 def parameter_server(nodes: int, size: float) -> tuple[float, int]:
-    """(bytes, rounds): one server beside the nodes takes all gradients and gives all weights through its one link."""
+    """(bytes, rounds) of one server beside the nodes, which receives all gradients and sends all weights over one link."""
     return (2 * nodes * size, 2) if nodes > 1 else (0.0, 0)
 
 
-EXCHANGES: dict[str, Callable] = {"ring": ring, "tree": tree, "parameter server": parameter_server}
+EXCHANGES: dict[str, Callable[[int, float], tuple[float, int]]] = {
+    "ring": ring,
+    "tree": tree,
+    "parameter server": parameter_server,
+}
 
 
 @dataclass(frozen=True)
 class Work:
-    """An update: captions of all nodes together, bytes of what is exchanged, and local steps between two exchanges."""
+    """The work of a step: captions of all nodes together, bytes that are exchanged, and steps between two exchanges."""
 
     captions: float
     size: float
@@ -46,7 +50,14 @@ class Work:
 
 @dataclass(frozen=True)
 class Cost:
-    """The fitted coefficients: seconds a caption and a step on one processor, the wire's factor, seconds a round."""
+    """The coefficients.
+
+    Args:
+        work: Seconds a caption on one processor.
+        fixed: Seconds a step on one processor, independent of the number of captions.
+        wire: Factor of the time that the bytes take at the nominal rate.
+        latency: Seconds a round.
+    """
 
     work: float
     fixed: float
@@ -58,20 +69,28 @@ class Cost:
         return (self.work * work.captions / nodes + self.fixed) / cpus
 
     def seconds(self, work: Work, nodes: int, cpus: float, mbit: float, exchange: str = "ring") -> float:
-        """Seconds a step on nodes with so many processors each, on links of so many Mbit/s (0: without any limit)."""
-        return float(np.dot(row(work, nodes, cpus, mbit, exchange), list(asdict(self).values())))
+        """Seconds a step on nodes with `cpus` processors each, on links of `mbit` Mbit/s (0: unlimited)."""
+        return float(np.dot(cost_terms(work, nodes, cpus, mbit, exchange), list(asdict(self).values())))
 
 
-def row(work: Work, nodes: int, cpus: float, mbit: float, exchange: str = "ring") -> list[float]:
-    """What each coefficient is multiplied with."""
+def cost_terms(work: Work, nodes: int, cpus: float, mbit: float, exchange: str = "ring") -> list[float]:
+    """The factors of the four coefficients, in their order."""
     sent, rounds = EXCHANGES[exchange](nodes, work.size)
     wire = sent * 8 / (mbit * 1e6) if mbit else 0.0
     return [work.captions / nodes / cpus, 1 / cpus, wire / work.steps, rounds / work.steps]
 
 
-def fit(rows: list[list[float]], seconds: list[float]) -> tuple[Cost, list[float]]:
-    """The coefficients, none negative, with the least squares of the relative errors; and these errors, signed."""
+def fit(terms: list[list[float]], seconds: list[float]) -> tuple[Cost, list[float]]:
+    """Fits the coefficients by non-negative least squares of the relative errors.
+
+    Args:
+        terms: `cost_terms` of each measurement.
+        seconds: The measured seconds a step.
+
+    Returns:
+        The coefficients, and the signed relative error of each measurement.
+    """
     scale = 1 / np.array(seconds)
-    found, _ = nnls(np.array(rows) * scale[:, None], np.ones(len(seconds)))
-    errors = np.array(rows) @ found * scale - 1
-    return Cost(*map(float, found)), errors.tolist()
+    coefficients, _ = nnls(np.array(terms) * scale[:, None], np.ones(len(seconds)))
+    errors = np.array(terms) @ coefficients * scale - 1
+    return Cost(*map(float, coefficients)), errors.tolist()

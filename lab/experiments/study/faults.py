@@ -1,4 +1,7 @@
-"""What faults cost: a cut link, a lost node, a slow link and a slow processor, each against the same training undisturbed."""
+"""Measures what faults cost: a disconnected link, a lost node, a slow link and a slow processor.
+
+Each is compared with the same training without a fault.
+"""
 
 from __future__ import annotations
 
@@ -8,95 +11,92 @@ from collections.abc import Callable
 
 from lab.cluster import cgroup
 from lab.cluster.laboratory import Laboratory
-from lab.cluster.observe import Observed, losses
+from lab.cluster.observation import ObservedTraining, losses
 from lab.cluster.processes import end_all
-from lab.cluster.settings import load
-from lab.experiments.study.results import Results
-from lab.experiments.study.settings import Study
-from udfs.errors import InputError
+from lab.cluster.settings import load_settings
+from lab.experiments.study.results import Results, ResultsFile
+from lab.experiments.study.settings import FAULT_NAMES, Study
 
-KEYS = ("fault",)
+FAULT_TRAININGS = ResultsFile("faults.jsonl", ("fault",))
 EPOCHS = 3
+Fault = Callable[[Laboratory, ObservedTraining], None]
 
 
 def measure_faults(study: Study) -> Results:
-    """Each fault begins when the second epoch has begun, at the last node."""
-    if unknown := [name for name in study.faults.names if name not in FAULTS]:
-        raise InputError(
-            f"faults.names: found {', '.join(unknown)}, expected any of: {', '.join(FAULTS)}; change the study"
-        )
-    results = Results(study.measured / "faults.jsonl", KEYS)
-    quiet = next((line for line in results.lines if line["fault"] == "none"), None)
-    for name, act in FAULTS.items():
-        if name in (study.faults.names or FAULTS) and not results.has(fault=name):
-            found = _train(study, name, act)
-            quiet = quiet or found
-            found["seconds_lost"] = round(after(found) - after(quiet), 1)
-            found["same_losses"] = losses(found) == losses(quiet)
-            results.add({"fault": name, **found})
+    """Measures the study's faults. Each begins with the second epoch, at the last node."""
+    results = FAULT_TRAININGS.read(study.results_folder)
+    undisturbed = next((line for line in results.lines if line["fault"] == "none"), None)
+    for name in FAULT_NAMES:
+        if name in (study.faults.names or FAULT_NAMES) and not results.has(fault=name):
+            training = _train_with_fault(study, FAULTS[name])
+            undisturbed = undisturbed or training
+            training["seconds_lost"] = round(_seconds_after(training) - _seconds_after(undisturbed), 1)
+            training["same_losses"] = losses(training) == losses(undisturbed)
+            results.add({"fault": name, **training})
     return results
 
 
-def _train(study: Study, name: str, act: Callable) -> dict:
+def _train_with_fault(study: Study, act: Fault) -> dict:
     faults = study.faults
-    regime = study.regimes[faults.regime]
-    own = [f"nodes={faults.nodes}", f"cpus={regime.cpus(faults.nodes)}", f"bandwidth_mbit={faults.bandwidth_mbit}"]
-    with Laboratory(load(None, ["name=study", *study.laboratory, *own])) as laboratory:
+    cpus = study.regimes[faults.regime].cpus(faults.nodes)
+    limits = [f"nodes={faults.nodes}", f"cpus={cpus}", f"bandwidth_mbit={faults.bandwidth_mbit}"]
+    with Laboratory(load_settings(None, ["name=study", *study.laboratory, *limits])) as laboratory:
         overrides = [*study.always, *study.engines[faults.engine].overrides(faults.nodes, faults.bandwidth_mbit)]
-        gang = [f"train.workers={faults.nodes}", f"train.epochs={EPOCHS}", *faults.always]
-        command = ["jobs/train.py", "--config", study.config, *overrides, *gang]
-        training = Observed(laboratory, command, study.place / "faults", f"fault-{os.urandom(4).hex()}")
+        overrides += [f"train.workers={faults.nodes}", f"train.epochs={EPOCHS}", *faults.always]
+        command = ["jobs/train.py", "--config", study.config, *overrides]
+        runs, run_id = study.runs_folder / "faults", f"fault-{os.urandom(4).hex()}"
+        training = ObservedTraining(laboratory, command, runs, run_id)
         training.wait_until(lambda: bool(training.epochs))
         began = training.seconds()
         act(laboratory, training)
-        found = training.finish()
-        heard = [text for moment, text in found.pop("said") if moment >= began and text.startswith("train: ")]
-        said = [text for text in heard if "(the rule: " not in text]  # the diagnosis at the end
-        return {**found, "began": began, "said": said}
+        figures = training.finish()
+        later = [text for moment, text in figures.pop("messages") if moment >= began and text.startswith("train: ")]
+        messages = [text for text in later if "(the rule: " not in text]  # without the diagnosis at the end
+        return {**figures, "began": began, "messages": messages}
 
 
-def after(found: dict) -> float:
-    """Seconds from the moment of the fault to the end: what came before has its own noise, and is not the fault's."""
-    return found["seconds"] - found["began"]
+def _seconds_after(training: dict) -> float:
+    """Seconds from the fault to the end. The time before it varies for other reasons."""
+    return training["seconds"] - training["began"]
 
 
-def nothing(_laboratory: Laboratory, _training: Observed) -> None:
-    """What the faults are compared with."""
+def _do_nothing(_laboratory: Laboratory, _training: ObservedTraining) -> None:
+    """The undisturbed training."""
 
 
-def cut(seconds: float) -> Callable:
-    """The last node's cable is out for so long."""
+def _disconnect(seconds: float) -> Fault:
+    """Disconnects the last node for some time."""
 
-    def act(laboratory: Laboratory, training: Observed) -> None:
-        with laboratory.cut(laboratory.nodes[-1]):
+    def act(laboratory: Laboratory, training: ObservedTraining) -> None:
+        with laboratory.cut(laboratory.hosts.nodes[-1]):
             until = time.monotonic() + seconds
             training.wait_until(lambda: time.monotonic() >= until)
 
     return act
 
 
-def lose_node(laboratory: Laboratory, _training: Observed) -> None:
-    """Everything on the last node ends, and does not come back."""
-    end_all([], [laboratory.nodes[-1].namespace], [])
+def _lose_node(laboratory: Laboratory, _training: ObservedTraining) -> None:
+    """Kills every process on the last node for good."""
+    end_all([], [laboratory.hosts.nodes[-1].namespace], [])
 
 
-def slow_link(laboratory: Laboratory, _training: Observed) -> None:
-    """The last node's link has a tenth of its bandwidth from now on."""
-    rates = [node.bandwidth_mbit for node in laboratory.nodes]
+def _slow_link(laboratory: Laboratory, _training: ObservedTraining) -> None:
+    """Reduces the bandwidth of the last node to a tenth."""
+    rates = [node.bandwidth_mbit for node in laboratory.hosts.nodes]
     laboratory.set_bandwidth([*rates[:-1], rates[-1] / 10])
 
 
-def slow_processor(laboratory: Laboratory, _training: Observed) -> None:
-    """The last node has half its processor from now on."""
-    node = laboratory.nodes[-1]
+def _slow_processor(laboratory: Laboratory, _training: ObservedTraining) -> None:
+    """Halves the processors of the last node."""
+    node = laboratory.hosts.nodes[-1]
     cgroup.create(cgroup.find_root(), node.namespace, node.cpus / 2)
 
 
-FAULTS: dict[str, Callable] = {
-    "none": nothing,
-    "a link cut for 5 s": cut(5),
-    "a link cut for 60 s": cut(60),
-    "a node lost": lose_node,
-    "a link with a tenth of the bandwidth": slow_link,
-    "a node with half the processor": slow_processor,
+FAULTS: dict[str, Fault] = {
+    "none": _do_nothing,
+    "a link cut for 5 s": _disconnect(5),
+    "a link cut for 60 s": _disconnect(60),
+    "a node lost": _lose_node,
+    "a link with a tenth of the bandwidth": _slow_link,
+    "a node with half the processor": _slow_processor,
 }

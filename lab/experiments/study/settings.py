@@ -1,100 +1,154 @@
-"""What a study measures, as lab/experiments/study.yaml says it."""
+"""What a study measures: the keys of lab/experiments/study.yaml."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from typing import Annotated
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from conf import load_as
+from conf.key import key, text
 
-from udfs.errors import InputError
+NodeCount = Annotated[int, key("", low=1)]
+Bandwidth = Annotated[float, key("", low=0.0)]
+Seed = Annotated[int, key("", low=0)]
+FAULT_NAMES = (
+    "none",
+    "a link cut for 5 s",
+    "a link cut for 60 s",
+    "a node lost",
+    "a link with a tenth of the bandwidth",
+    "a node with half the processor",
+)
 
 
 @dataclass
 class Engine:
-    """Overrides of jobs/train.py: those at any number of nodes, those at one number, and those of more nodes on links of one
-    bandwidth in Mbit/s (0: unlimited).
+    """One way of training.
 
-    `paths`: the numbers of nodes at which something else is learned. Where every step is synchronised the same is learned at
-    any number (1 alone), and through 16 bits or low ranks the same at any above one (1 and 2): what is sent depends on the
-    gradients' sum. A `variation` is timed at the study's variation_nodes and variation_bandwidth alone, in the first regime,
-    and learns nothing.
+    Synchronous training learns the same on any number of nodes, so that `paths` is [1]. With 16 bits or low ranks it learns
+    the same on any number above one, since what is sent depends on the sum of the gradients, so that `paths` is [1, 2].
     """
 
-    always: list[str] = field(default_factory=list)
-    nodes: dict[int, list[str]] = field(default_factory=dict)
-    links: dict[int, list[str]] = field(default_factory=dict)
-    paths: list[int] = field(default_factory=lambda: [1])
-    variation: bool = False
+    always: Annotated[list[str], key("overrides of jobs/train.py on any number of nodes")] = field(default_factory=list)
+    nodes: Annotated[dict[NodeCount, list[str]], key("further overrides by number of nodes")] = field(
+        default_factory=dict
+    )
+    links: Annotated[
+        dict[int, list[str]], key("further overrides by bandwidth in Mbit/s (0: unlimited), on more than one node")
+    ] = field(default_factory=dict)
+    paths: Annotated[list[NodeCount], key("numbers of nodes from which on the engine learns something else")] = field(
+        default_factory=lambda: [1]
+    )
+    variation: Annotated[
+        bool, key("measure only the time, at variation_nodes and variation_bandwidth_mbit, in the first regime")
+    ] = False
+
+    def __post_init__(self):
+        if not self.paths:
+            raise ValueError("paths: found an empty list, expected at least one number of nodes; set paths=[1]")
 
     def overrides(self, nodes: int, mbit: float) -> list[str]:
+        """The engine's overrides on so many nodes, with links of so many Mbit/s."""
         return [*self.always, *self.nodes.get(nodes, []), *(self.links.get(mbit, []) if nodes > 1 else [])]
 
     def path(self, nodes: int, mbit: float) -> tuple[int, float]:
-        """The nodes and the bandwidth whose trajectory these follow: the largest of `paths` that is not larger, and the first
-        of `links` with the same overrides; 0 where links make no difference."""
+        """The number of nodes and the bandwidth whose trajectory is also that of these.
+
+        Returns:
+            The largest of `paths` that does not exceed `nodes`, and the first of `links` with the same overrides; 0 if the
+            bandwidth makes no difference.
+        """
         followed = max(path for path in self.paths if path <= nodes)
-        same = [link for link, own in self.links.items() if own == self.links.get(mbit)] if followed > 1 else []
+        settings = self.links.get(mbit)
+        same = [link for link, overrides in self.links.items() if overrides == settings] if followed > 1 else []
         return followed, float(same[0]) if same else 0.0
 
 
 @dataclass
 class Regime:
-    """Processors of a node: so many each, or so many divided among them."""
+    """The processors of a node: a fixed number, or an equal share of a number that all nodes have together."""
 
-    cpus_each: float = 0.0
-    cpus_together: float = 0.0
+    cpus_each: Annotated[float, key("processors of each node; 0: use cpus_together", low=0.0)] = 0.0
+    cpus_together: Annotated[float, key("processors of all nodes together; 0: use cpus_each", low=0.0)] = 0.0
+
+    def __post_init__(self):
+        if bool(self.cpus_each) == bool(self.cpus_together):
+            raise ValueError(
+                f"cpus_each: found cpus_each={self.cpus_each} and cpus_together={self.cpus_together}, expected one of the two; "
+                "set the other to 0"
+            )
 
     def cpus(self, nodes: int) -> float:
+        """The processors of each of so many nodes."""
         return self.cpus_each or round(self.cpus_together / nodes, 3)
 
 
 @dataclass
 class Faults:
-    """The training that faults happen to, and which ones; none named: all of lab/study/faults.py."""
+    """The training to which faults happen."""
 
-    engine: str = "ours"
-    regime: str = "equal"
-    nodes: int = 2
-    bandwidth_mbit: float = 100.0
-    always: list[str] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
+    engine: Annotated[str, text("engine that trains")] = "ours"
+    regime: Annotated[str, text("regime of the processors")] = "equal"
+    nodes: Annotated[int, key("number of nodes", low=1)] = 2
+    bandwidth_mbit: Annotated[float, key("Mbit/s of a node's link; 0: unlimited", low=0.0)] = 100.0
+    always: Annotated[list[str], key("further overrides of jobs/train.py")] = field(default_factory=list)
+    names: Annotated[list[str], key("faults to measure; empty: all")] = field(default_factory=list)
+
+    def __post_init__(self):
+        if unknown := [name for name in self.names if name not in FAULT_NAMES]:
+            raise ValueError(
+                f"faults.names: found {', '.join(unknown)}, expected any of: {', '.join(FAULT_NAMES)}; change the study"
+            )
 
 
 @dataclass
 class Study:
-    config: str = "conf/flickr8k.yaml"
-    always: list[str] = field(default_factory=list)
-    engines: dict[str, Engine] = field(default_factory=dict)
-    reference: str = "thesis"
-    regimes: dict[str, Regime] = field(default_factory=dict)
-    nodes: list[int] = field(default_factory=lambda: [1, 2, 3, 4])
-    bandwidths_mbit: list[float] = field(default_factory=lambda: [0, 1000, 100, 10])
-    variation_nodes: list[int] = field(default_factory=lambda: [1, 4])
-    variation_bandwidth_mbit: float = 100.0
-    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
-    margin: float = 0.005
-    seconds: float = 60.0
-    repetitions: int = 2
+    config: Annotated[str, text("configuration of the jobs")] = "conf/flickr8k.yaml"
+    always: Annotated[list[str], key("overrides of jobs/train.py for all engines")] = field(default_factory=list)
+    engines: Annotated[dict[str, Engine], key("what is compared, by name")] = field(default_factory=dict)
+    reference: Annotated[str, text("engine whose best epoch on one node sets the target BLEU")] = "thesis"
+    regimes: Annotated[dict[str, Regime], key("processors of the nodes, by name")] = field(default_factory=dict)
+    nodes: Annotated[list[NodeCount], key("numbers of nodes")] = field(default_factory=lambda: [1, 2, 3, 4])
+    bandwidths_mbit: Annotated[list[Bandwidth], key("Mbit/s of the nodes' links; 0: unlimited")] = field(
+        default_factory=lambda: [0.0, 1000.0, 100.0, 10.0]
+    )
+    variation_nodes: Annotated[list[NodeCount], key("numbers of nodes of the variations")] = field(
+        default_factory=lambda: [1, 4]
+    )
+    variation_bandwidth_mbit: Annotated[float, key("Mbit/s of the variations' links; 0: unlimited", low=0.0)] = 100.0
+    seeds: Annotated[list[Seed], key("train.seed of the trajectories")] = field(default_factory=lambda: [0, 1, 2])
+    margin: Annotated[float, key("how far the target BLEU-4 is below the reference's best epoch", low=0.0)] = 0.005
+    seconds: Annotated[float, key("seconds for which each cell is measured", low=0.1)] = 60.0
+    repetitions: Annotated[int, key("measurements of each cell", low=1)] = 2
     faults: Faults = field(default_factory=Faults)
-    laboratory: list[str] = field(default_factory=list)
-    folder: str = "data/study"
-    docs: str = "docs"
+    laboratory: Annotated[list[str], key("overrides of the laboratory's keys")] = field(default_factory=list)
+    folder: Annotated[str, text("folder of the runs")] = "data/study"
+    docs: Annotated[str, text("folder of the report; measurements and figures are in its folder scaling")] = "docs"
+
+    def __post_init__(self):
+        for name in ("nodes", "bandwidths_mbit", "seeds"):
+            if not getattr(self, name):
+                raise ValueError(f"{name}: found an empty list, expected at least one number; add one")
+        if self.engines and self.reference not in self.engines:
+            raise ValueError(
+                f"reference: found {self.reference}, expected one of {', '.join(self.engines)}; change the study"
+            )
 
     @property
     def main_engines(self) -> dict[str, Engine]:
+        """The engines without the variations."""
         return {name: engine for name, engine in self.engines.items() if not engine.variation}
 
     def paths(self, engine: str) -> list[tuple[int, float]]:
-        """The nodes and bandwidths at which an engine learns something else."""
-        found = self.engines[engine]
-        return list(dict.fromkeys(found.path(*at) for at in product(self.nodes, self.bandwidths_mbit)))
+        """The numbers of nodes and the bandwidths at which an engine has a trajectory of its own."""
+        follow = self.engines[engine].path
+        return list(dict.fromkeys(follow(*place) for place in product(self.nodes, self.bandwidths_mbit)))
 
     def cells(self, engine: str) -> dict[tuple[str, int], list[float]]:
-        """An engine's bandwidths by regime and nodes; one node sends nothing, so that one bandwidth is as good as another."""
+        """An engine's bandwidths by regime and number of nodes. One node sends nothing, so that one bandwidth is enough."""
         if self.engines[engine].variation:
             regimes, nodes, bandwidths = list(self.regimes)[:1], self.variation_nodes, [self.variation_bandwidth_mbit]
         else:
@@ -102,28 +156,16 @@ class Study:
         return {(regime, n): bandwidths if n > 1 else [0.0] for regime, n in product(regimes, nodes)}
 
     @property
-    def place(self) -> Path:
-        """The folder of the runs."""
+    def runs_folder(self) -> Path:
+        """The folder of the runs of all parts."""
         return Path(self.folder).absolute()
 
     @property
-    def measured(self) -> Path:
-        """The folder of what is measured and of the figures, which are the docs'."""
+    def results_folder(self) -> Path:
+        """The folder of the measurements and of the figures."""
         return Path(self.docs).absolute() / "scaling"
 
 
-def read_study(path: str, overrides: list[str] = ()) -> Study:
-    """Raises InputError where the file or an override cannot be used."""
-    try:
-        given = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides)))
-        study = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Study), given))
-    except (OSError, YAMLError, OmegaConfBaseException) as error:
-        raise InputError(f"{path}: {' '.join(str(error).split())}; see lab/experiments/study.yaml") from error
-    if study.reference not in study.engines:
-        raise InputError(
-            f"reference: found {study.reference}, expected one of {', '.join(study.engines)}; change {path}"
-        )
-    for name, regime in study.regimes.items():
-        if bool(regime.cpus_each) == bool(regime.cpus_together):
-            raise InputError(f"regimes.{name}: set either cpus_each or cpus_together in {path}")
-    return study
+def read_study(path: str, overrides: Iterable[str] = ()) -> Study:
+    """The study of a YAML file, with overrides. Raises InputError that names the key."""
+    return load_as(Study, path, overrides, "python -m lab.experiments.study --help")

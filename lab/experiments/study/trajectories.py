@@ -1,8 +1,8 @@
-"""BLEU after each epoch, by engine, number of nodes and seed: ordinary trainings on this machine, outside the laboratory.
+"""Measures BLEU after each epoch, by engine, number of nodes and seed, in ordinary trainings outside the laboratory.
 
-What a gang learns depends on its size and settings, not on its links: an every-step engine follows one path whatever the
-number of nodes, an averaging one has a path for each. Only where an engine has settings of its own for a bandwidth does that
-make another path.
+What a training learns depends on its number of workers and its settings, not on its links. Synchronous training learns the
+same on any number of nodes; local SGD learns something else on each. Bandwidth matters only if an engine has settings of its
+own for it.
 """
 
 from __future__ import annotations
@@ -11,37 +11,41 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lab.experiments.run_plot import read_history
-from lab.experiments.study.results import Results
+from lab.experiments.runs import read_history, run_id
+from lab.experiments.study.results import Results, ResultsFile
 from lab.experiments.study.settings import Study
 
-KEYS = ("engine", "nodes", "bandwidth_mbit", "seed")
-CORES = 2  # of this machine, for one worker alone
+TRAJECTORIES = ResultsFile("trajectories.jsonl", ("engine", "nodes", "bandwidth_mbit", "seed"))
+CORES = 2  # of this machine, for a single worker
 
 
 def measure_trajectories(study: Study) -> Results:
-    results = Results(study.measured / "trajectories.jsonl", KEYS)
+    """Trains every trajectory that has no result yet."""
+    results = TRAJECTORIES.read(study.results_folder)
     for seed in study.seeds:
-        for name in study.main_engines:
-            for nodes, mbit in study.paths(name):
-                about = {"engine": name, "nodes": nodes, "bandwidth_mbit": mbit, "seed": seed}
+        for engine in study.main_engines:
+            for nodes, mbit in study.paths(engine):
+                about = {"engine": engine, "nodes": nodes, "bandwidth_mbit": mbit, "seed": seed}
                 if not results.has(**about):
-                    results.add({**about, **train(study, name, nodes, mbit, seed)})
+                    results.add({**about, **train(study, engine, nodes, mbit, seed)})
     return results
 
 
-def train(study: Study, name: str, nodes: int, mbit: float, seed: int) -> dict:
-    """The overrides and the scores of each epoch. Raises RuntimeError where the training fails."""
-    run = f"study-{name}-{nodes}-{mbit:g}-{seed}"
+def train(study: Study, engine: str, nodes: int, mbit: float, seed: int) -> dict:
+    """Trains once and returns the overrides and the scores of each epoch. Raises RuntimeError if the training fails."""
+    run = run_id("study", engine, nodes, f"{mbit:g}", seed)
     threads = CORES if nodes == 1 else 1
-    master = ("--master", f"local[{threads * nodes}]", "--conf", f"spark.task.cpus={threads}")
-    own = [f"train.workers={nodes}", f"train.seed={seed}", f"run.id={run}", f"paths.runs={study.place / 'runs'}"]
-    overrides = [*study.always, *study.engines[name].overrides(nodes, mbit)]
-    submit = [str(Path(sys.executable).parent / "spark-submit"), *master]
-    done = subprocess.run(
-        [*submit, "jobs/train.py", "--config", study.config, *overrides, *own], stdout=subprocess.PIPE, text=True
-    )
+    overrides = [*study.always, *study.engines[engine].overrides(nodes, mbit)]
+    runs = study.runs_folder / "runs"
+    command = [
+        str(Path(sys.executable).parent / "spark-submit"),
+        *("--master", f"local[{threads * nodes}]", "--conf", f"spark.task.cpus={threads}"),
+        *("jobs/train.py", "--config", study.config, *overrides),
+        *(f"train.workers={nodes}", f"train.seed={seed}", f"run.id={run}", f"paths.runs={runs}"),
+    ]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise RuntimeError(f"the training {run} ended with exit code {done.returncode}")
-    lines = read_history(study.place / "runs" / run)
-    return {"overrides": overrides, "bleu4": [x["bleu4"] for x in lines], "val_loss": [x["val_loss"] for x in lines]}
+    epochs = read_history(runs / run)
+    scores = {name: [epoch[name] for epoch in epochs] for name in ("bleu4", "val_loss")}
+    return {"overrides": overrides, **scores}

@@ -9,23 +9,23 @@ import pytest
 
 from lab.cluster import cgroup
 from lab.cluster.machine import PACKAGES, missing
-from lab.cluster.settings import head_of, load, nodes_of
+from lab.cluster.settings import head_of, load_settings, nodes_of
 from udfs.errors import InputError
 
 
 def test_the_shipped_configuration_loads():
-    assert load("lab/cluster/lab.yaml", ["nodes=3"]).nodes == 3
+    assert load_settings("lab/cluster/lab.yaml", ["nodes=3"]).nodes == 3
 
 
 def test_one_value_is_for_all_nodes_and_a_list_for_each():
-    nodes = nodes_of(load(None, ["nodes=3", "bandwidth_mbit=[10,100,0]", "cpus=0.5"]))
+    nodes = nodes_of(load_settings(None, ["nodes=3", "bandwidth_mbit=[10,100,0]", "cpus=0.5"]))
     assert [node.name for node in nodes] == ["node1", "node2", "node3"]
     assert [node.bandwidth_mbit for node in nodes] == [10, 100, 0]
     assert [node.cpus for node in nodes] == [0.5] * 3
 
 
 def test_addresses_are_distinct_and_in_the_network():
-    settings = load(None, ["nodes=100", "network=172.20.8.0/22"])
+    settings = load_settings(None, ["nodes=100", "network=172.20.8.0/22"])
     addresses = [host.address for host in (head_of(settings), *nodes_of(settings))]
     assert addresses[:2] == ["172.20.8.1", "172.20.8.2"]
     assert len(set(addresses)) == 101
@@ -48,7 +48,7 @@ def test_addresses_are_distinct_and_in_the_network():
 )
 def test_an_impossible_setting_is_named(override, words):
     with pytest.raises(InputError) as error:
-        load(None, [override])
+        load_settings(None, [override])
     message = str(error.value)
     assert "\n" not in message
     assert all(word in message for word in words), message
@@ -60,9 +60,9 @@ def test_what_is_missing_comes_with_the_line_that_installs_it(tmp_path, monkeypa
             (tmp_path / command).symlink_to(shutil.which("true"))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert missing(load()) == ["iperf3: not found; Debian: `apt-get install iperf3`"]
+    assert missing(load_settings()) == ["iperf3: not found; Debian: `apt-get install iperf3`"]
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    (found,) = missing(load())
+    (found,) = missing(load_settings())
     assert "root: found user 1000; run `sudo " in found
 
 
@@ -77,7 +77,7 @@ def test_the_cpu_controller_is_found_in_either_version(tmp_path):
 
 
 def test_a_share_under_version_2_is_a_quota_of_each_period(tmp_path):
-    """Of plain files: where version 2 has the cpu controller, tests/lab/test_laboratory.py measures it."""
+    """Of plain files: where version 2 has the cpu controller, tests/lab/cluster/test_laboratory.py measures it."""
     (tmp_path / "cgroup.subtree_control").write_text("memory")
     group = cgroup.create(cgroup.Root(tmp_path, 2), "lab-node1", 0.85)
     assert (group / "cpu.max").read_text() == "8500 10000"

@@ -39,14 +39,14 @@ print((time.process_time() - used) / (time.monotonic() - began))
 # `ends` is what the process does to itself: nothing may run after it.
 CRASH = """
 import os, sys
-from lab import Laboratory, load
+from lab import Laboratory, load_settings
 from lab.cluster import laboratory
 def crash(*_):
     os.kill(os.getpid(), 9)
 if sys.argv[1] == "building":
     laboratory.network.write_hosts = crash
-found = Laboratory(load(None, sys.argv[2:])).up()
-found.start(found.nodes[0], "sleep", "1000")
+created = Laboratory(load_settings(None, sys.argv[2:])).up()
+created.hosts.start(created.hosts.nodes[0], "sleep", "1000")
 crash()
 """
 
@@ -73,9 +73,9 @@ def test_nothing_is_left_behind(tmp_path):
         assert len(traces(tmp_path)["namespaces"]) == 4
         assert os.listdir("/sys/class/net") == before, "a link in the machine's own network"
         # One that is known, and one that has left its parent, its session and its standard output.
-        known = laboratory.start(laboratory.nodes[0], "sleep", "1000")
-        laboratory.run(
-            laboratory.nodes[1], "sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & echo $! > $0", f"{tmp_path}/pid"
+        known = laboratory.hosts.start(laboratory.hosts.nodes[0], "sleep", "1000")
+        laboratory.hosts.run(
+            laboratory.hosts.nodes[1], "sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & echo $! > $0", f"{tmp_path}/pid"
         )
         stray = Process.of("stray", int((tmp_path / "pid").read_text()))
         assert known.poll() is None
@@ -87,15 +87,15 @@ def test_nothing_is_left_behind(tmp_path):
 
 def test_a_host_has_its_own_name_and_sees_the_others_alone(tmp_path):
     with Laboratory(settings_for(tmp_path, "nodes=3")) as laboratory:
-        names = [laboratory.run(host, "hostname").strip() for host in laboratory.hosts]
+        names = [laboratory.hosts.run(host, "hostname").strip() for host in laboratory.hosts]
         assert names == ["head", "node1", "node2", "node3"]
-        found = laboratory.run(laboratory.nodes[0], "getent", "hosts", "node3")
+        found = laboratory.hosts.run(laboratory.hosts.nodes[0], "getent", "hosts", "node3")
         assert found.split() == ["10.77.0.4", "node3"]
         assert socket.gethostname() not in names
-        interfaces = json.loads(laboratory.run(laboratory.nodes[0], "ip", "-j", "link"))
+        interfaces = json.loads(laboratory.hosts.run(laboratory.hosts.nodes[0], "ip", "-j", "link"))
         assert [interface["ifname"] for interface in interfaces] == ["lo", "eth0"]
         with pytest.raises(RuntimeError, match="unreachable"):
-            laboratory.run(laboratory.nodes[0], "ip", "route", "get", "192.0.2.1")
+            laboratory.hosts.run(laboratory.hosts.nodes[0], "ip", "route", "get", "192.0.2.1")
 
 
 def test_links_carry_their_rate_and_no_more(tmp_path):
@@ -108,7 +108,7 @@ def test_links_carry_their_rate_and_no_more(tmp_path):
         for host in laboratory.hosts:
             link = best[host.name]
             while min(shares(link)) < 0.7 and time.monotonic() < deadline:
-                link |= {way: max(link[way], rate) for way, rate in rates.measure(laboratory, host, 1).items()}
+                link |= {way: max(link[way], rate) for way, rate in rates.measure(laboratory.hosts, host, 1).items()}
         laboratory.set_bandwidth([50, 0])
         changed = laboratory.verify(1)
     found = [share for link in [*best.values(), changed["node1"]] for share in shares(link)]
@@ -123,10 +123,10 @@ def shares(link: dict) -> list[float]:
 
 def test_a_full_link_may_get_a_lower_rate(tmp_path):
     """What waits for the higher rate comes in packets larger than the lower one's burst."""
-    with Laboratory(settings_for(tmp_path, "bandwidth_mbit=1000")) as laboratory, rates.server(laboratory):
-        sender, _ = laboratory.nodes
-        upload = ("iperf3", "--client", laboratory.switch.address, "--parallel", "8", "--time", "60")
-        laboratory.start(sender, *upload)
+    with Laboratory(settings_for(tmp_path, "bandwidth_mbit=1000")) as laboratory, rates.server(laboratory.hosts):
+        sender, _ = laboratory.hosts.nodes
+        upload = ("iperf3", "--client", laboratory.hosts.switch.address, "--parallel", "8", "--time", "60")
+        laboratory.hosts.start(sender, *upload)
         wait_for(lambda: sent(laboratory) > 10**7, "an upload")
         for mbit in (1000, 10) * 5:
             laboratory.set_bandwidth([mbit, mbit])
@@ -140,12 +140,12 @@ def sent(laboratory: Laboratory) -> int:
 
 def test_a_cut_link_carries_nothing_and_heals(tmp_path):
     with Laboratory(settings_for(tmp_path)) as laboratory:
-        sender, receiver = laboratory.nodes
+        sender, receiver = laboratory.hosts.nodes
 
         def received() -> int:
             return laboratory.traffic()["node2"][1]
 
-        laboratory.start(sender, sys.executable, "-c", SEND)
+        laboratory.hosts.start(sender, sys.executable, "-c", SEND)
         wait_for(lambda: received() > 1000, "traffic before the cut")
         with laboratory.cut(receiver):
             assert laboratory.status()["hosts"]["node2"]["link"] == "cut"
@@ -157,11 +157,11 @@ def test_a_cut_link_carries_nothing_and_heals(tmp_path):
 
 def test_a_node_uses_its_share_of_the_processors_at_most(tmp_path):
     with Laboratory(settings_for(tmp_path, "cpus=[0.3,0]")) as laboratory:
-        node = laboratory.nodes[0]
-        assert float(laboratory.run(node, sys.executable, "-c", BUSY)) < 0.45
+        node = laboratory.hosts.nodes[0]
+        assert float(laboratory.hosts.run(node, sys.executable, "-c", BUSY)) < 0.45
         with laboratory.uncapped():
-            assert max(float(laboratory.run(node, sys.executable, "-c", BUSY)) for _ in range(3)) > 0.5
-        assert float(laboratory.run(node, sys.executable, "-c", BUSY)) < 0.45
+            assert max(float(laboratory.hosts.run(node, sys.executable, "-c", BUSY)) for _ in range(3)) > 0.5
+        assert float(laboratory.hosts.run(node, sys.executable, "-c", BUSY)) < 0.45
 
 
 @pytest.mark.parametrize("when", ["building", "up"])

@@ -33,11 +33,11 @@ def test_two_nodes_extract_and_train_over_their_links(drawn, tmp_path):
     run = tmp_path / "runs" / lines[3]["run"]
     epochs = [json.loads(text) for text in (run / "metrics.jsonl").read_text().splitlines()]
     workers = [worker["address"].rsplit(":", 1)[0] for worker in epochs[0]["workers"]]
-    assert workers == [node.address for node in laboratory.nodes]
+    assert workers == [node.address for node in laboratory.hosts.nodes]
     captions = sum(worker["captions"] for epoch in epochs for worker in epoch["workers"])
     captioner = keras.saving.load_model(run / "model.keras", safe_mode=True)
     gradients = 4 * captioner.count_params() * (captions // 32)
-    for node in laboratory.nodes:
+    for node in laboratory.hosts.nodes:
         sent, received = (now - then for now, then in zip(after[node.name], before[node.name], strict=True))
         assert sent > gradients, f"{node.name} sent {sent} bytes"
         assert received > gradients, f"{node.name} received {received} bytes"

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.experiments.study.cells import of_one_training
-from lab.experiments.study.cost import EXCHANGES, Cost, Work, fit, ring, row
-from lab.experiments.study.faults import measure_faults
+from lab.experiments.study.cells import grouped_by_training
+from lab.experiments.study.cost import EXCHANGES, Cost, Work, cost_terms, fit, ring
+from lab.experiments.study.faults import FAULTS
 from lab.experiments.study.figures import FIGURES, draw_all
-from lab.experiments.study.model import least_links, predict
 from lab.experiments.study.page import claims, write_page
-from lab.experiments.study.report import epochs_to, join, relative_paces, write_report
+from lab.experiments.study.predictions import least_links, predict
+from lab.experiments.study.report import Measurements, epochs_to, relative_paces, run_of_cell, write_report
 from lab.experiments.study.results import Results
-from lab.experiments.study.settings import Engine, Faults, Regime, Study, read_study
+from lab.experiments.study.settings import FAULT_NAMES, Engine, Regime, Study, read_study
 from udfs.errors import InputError
 
 MODEL_BYTES = 8e6
@@ -71,12 +71,12 @@ def test_the_report_finds_what_the_numbers_were_made_of(tmp_path):
         for (engine, nodes), bleu in paths.items()
         for seed in study.seeds
     ]
-    crowd = [
+    contention = [
         {"engine": engine, "repetition": number, "nodes": 4, "cpus": 0.4, "steps": 9, "load": 4.0, "seconds_a_step": pace}
         for engine, slower in (("thesis", 1.2), ("ours", 1.1))
         for number, pace in enumerate([0.185 * slower, 0.185 * slower * 1.02])
     ]  # fmt: skip
-    report = write_report(study, trajectories, cells, crowd, [])
+    report = write_report(study, Measurements(trajectories, cells, contention, []))
     assert report == json.loads((tmp_path / "scaling.json").read_text())
     assert report["target_bleu4"] == pytest.approx(0.153)
     runs = {(run["engine"], run["regime"], run["nodes"], run["bandwidth_mbit"]): run for run in report["runs"]}
@@ -90,9 +90,9 @@ def test_the_report_finds_what_the_numbers_were_made_of(tmp_path):
     assert thesis["speedup"] == pytest.approx(alone / thesis["seconds_to_bleu"], abs=1e-3)
     assert thesis["communication_share"] > 0.98 > 0.7 > ours["communication_share"] > 0
     assert runs["ours", "divided", 4, 10.0]["speedup"] < 1 < ours["speedup"]
-    in_company = {(line["engine"], line["bandwidth_mbit"]): line for line in report["crowd"]["speedups"]}
-    assert in_company["ours", 10.0]["alone"] == ours["speedup"]
-    assert in_company["ours", 10.0]["in_company"] == pytest.approx(ours["speedup"] * 1.1 * 1.01, rel=1e-3)
+    contended = {(line["engine"], line["bandwidth_mbit"]): line for line in report["contention"]["speedups"]}
+    assert contended["ours", 10.0]["alone"] == ours["speedup"]
+    assert contended["ours", 10.0]["contended"] == pytest.approx(ours["speedup"] * 1.1 * 1.01, rel=1e-3)
     (parts,) = [
         line for line in report["parts_of_a_step"] if (line["engine"], line["bandwidth_mbit"]) == ("thesis", 10.0)
     ]
@@ -108,20 +108,21 @@ def test_the_report_finds_what_the_numbers_were_made_of(tmp_path):
     sentences = claims(report)
     assert [line["holds"] for line in sentences] == [True, *(line["holds"] for line in sentences[1:])]
     speedup = runs["ours", "equal", 4, 1000.0]["speedup"]
-    assert sentences[-1]["found"] == f"{speedup:.2f} ({speedup:.2f}-{speedup:.2f})"  # one repetition
+    assert sentences[-1]["measured"] == f"{speedup:.2f} ({speedup:.2f}-{speedup:.2f})"  # one repetition
     three = [{**cell(study, "ours", "equal", 1, 0.0, cost), "seconds_a_step": pace} for pace in (0.1, 0.2, 0.3)]
-    assert relative_paces(join(study, three, trajectories, 0.15)) == [pytest.approx(0.5), pytest.approx(1.5)]
+    assert relative_paces(run_of_cell(study, three, trajectories, 0.15)) == [pytest.approx(0.5), pytest.approx(1.5)]
     without_limits = [run for run in report["runs"] if not run["bandwidth_mbit"]]  # a study may have no limited link
     assert len(predict(study, "ours", without_limits, cost)) == 3 * 4 * 5
 
     write_page(report, tmp_path / "scaling.md")
     page = (tmp_path / "scaling.md").read_text()
-    assert f"| {sentences[0]['claim']} | {sentences[0]['found']} | yes |" in page
+    assert f"| {sentences[0]['claim']} | {sentences[0]['measured']} | yes |" in page
     assert "Not measured yet" in page  # faults
     assert "| thesis | 0.185 | 0.224 (0.222-0.226) | 21% |" in page
     fault = {"fault": "a node lost", "exit_code": 4, "attempts": 3, "seconds_lost": 9.5, "same_losses": False}
     write_page(
-        report | {"faults": [fault | {"said": ["train: worker 1 | ended", "train: gave up"]}]}, tmp_path / "scaling.md"
+        report | {"faults": [fault | {"messages": ["train: worker 1 | ended", "train: gave up"]}]},
+        tmp_path / "scaling.md",
     )
     line = "| a node lost | 4 | 3 | 9.5 | no | worker 1 / ended; gave up |"
     assert line in (tmp_path / "scaling.md").read_text()
@@ -142,13 +143,13 @@ def check_least_links(lines: list[dict], cost: Cost) -> None:
 def test_an_engine_may_have_settings_for_a_bandwidth_which_are_learned_and_timed_apart():
     thin, narrow = ["communication.powersgd_rank=8"], ["communication.powersgd_rank=2"]
     engine = Engine(always=["train.seed=1"], links={0: thin, 100: thin, 10: narrow}, paths=[1, 2])
-    study = Study(engines={"ours": engine}, nodes=[1, 2, 4], bandwidths_mbit=[0, 100, 10])
+    study = Study(engines={"ours": engine}, reference="ours", nodes=[1, 2, 4], bandwidths_mbit=[0, 100, 10])
     assert study.paths("ours") == [(1, 0.0), (2, 0.0), (2, 10.0)]
     assert engine.path(4, 100.0) == (2, 0.0)
     assert engine.overrides(1, 10.0) == ["train.seed=1"]
     assert engine.overrides(2, 10.0) == ["train.seed=1", *narrow]
     cells = [{"engine": "ours", "nodes": 4, "bandwidth_mbit": mbit} for mbit in (0.0, 100.0, 10.0)]
-    assert of_one_training(study, cells) == [cells[:2], cells[2:]]
+    assert grouped_by_training(study, cells) == [cells[:2], cells[2:]]
 
 
 def test_a_target_that_is_never_reached_has_no_seconds():
@@ -162,7 +163,7 @@ costs = st.builds(Cost, *[st.floats(1e-4, 1e-1) for _ in range(3)], st.floats(1e
 @given(costs, st.floats(0.1, 2.0))
 def test_the_fit_returns_the_model_that_made_the_numbers(cost, cpus):
     rows = [
-        row(Work(captions, MODEL_BYTES), nodes, cpus, mbit)
+        cost_terms(Work(captions, MODEL_BYTES), nodes, cpus, mbit)
         for captions in (32, 128)
         for nodes in (1, 2, 4)
         for mbit in (0, 10, 1000)
@@ -201,4 +202,5 @@ def test_a_study_that_cannot_be_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"absent\.yaml"):
         read_study(str(tmp_path / "absent.yaml"))
     with pytest.raises(InputError, match="found an earthquake, expected any of: none, a link cut for 5 s"):
-        measure_faults(Study(faults=Faults(names=["an earthquake"]), folder=str(tmp_path)))
+        read_study("lab/experiments/study.yaml", ["faults.names=[an earthquake]"])
+    assert list(FAULTS) == list(FAULT_NAMES)

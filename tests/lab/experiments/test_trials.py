@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 
 from lab.experiments.resplit import LISTS
-from lab.experiments.trials import of_drawn_seeds
+from lab.experiments.trials import mean_over_drawn_seeds
 
 
 def resplit(corpus, folder, validation: int) -> subprocess.CompletedProcess:
@@ -42,7 +42,7 @@ def test_seeds_are_drawn_as_the_photos_are():
     """Seeds that agree add nothing to the interval; those that do not widen it by what the mean of so many draws varies."""
     photos = np.random.default_rng(0).normal(0.0, 0.001, 2000)
     alike = np.tile(np.concatenate([[0.0], photos]), (4, 1))
-    assert of_drawn_seeds(alike, 0) == pytest.approx(photos)
+    assert mean_over_drawn_seeds(alike, 0) == pytest.approx(photos)
     apart = alike + np.array([[-0.03], [-0.01], [0.01], [0.03]])
     spread = np.sqrt(0.001**2 + np.var([-0.03, -0.01, 0.01, 0.03]) / 4)
-    assert of_drawn_seeds(apart, 0).std() == pytest.approx(spread, rel=0.05)
+    assert mean_over_drawn_seeds(apart, 0).std() == pytest.approx(spread, rel=0.05)
