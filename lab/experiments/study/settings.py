@@ -52,7 +52,8 @@ class Engine:
 
     def overrides(self, nodes: int, mbit: float) -> list[str]:
         """The engine's overrides on so many nodes, with links of so many Mbit/s."""
-        return [*self.always, *self.nodes.get(nodes, []), *(self.links.get(mbit, []) if nodes > 1 else [])]
+        of_link = self._link_overrides(mbit) if nodes > 1 else None
+        return [*self.always, *self.nodes.get(nodes, []), *(of_link or [])]
 
     def path(self, nodes: int, mbit: float) -> tuple[int, float]:
         """The number of nodes and the bandwidth whose trajectory is also that of these.
@@ -62,9 +63,12 @@ class Engine:
             bandwidth makes no difference.
         """
         followed = max(path for path in self.paths if path <= nodes)
-        settings = self.links.get(mbit)
+        settings = self._link_overrides(mbit)
         same = [link for link, overrides in self.links.items() if overrides == settings] if followed > 1 else []
         return followed, float(same[0]) if same else 0.0
+
+    def _link_overrides(self, mbit: float) -> list[str] | None:
+        return next((overrides for link, overrides in self.links.items() if link == mbit), None)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Settings of the laboratory, what is missing, and the cgroup's files; nothing here needs root."""
+"""The laboratory's settings, the check of the machine, and the cgroup's files, without root."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_an_impossible_setting_is_named(override, words):
     assert all(word in message for word in words), message
 
 
-def test_what_is_missing_comes_with_the_line_that_installs_it(tmp_path, monkeypatch):
+def test_a_missing_program_is_reported_with_how_to_install_it(tmp_path, monkeypatch):
     for command in PACKAGES:
         if command != "iperf3":
             (tmp_path / command).symlink_to(shutil.which("true"))
@@ -62,8 +62,8 @@ def test_what_is_missing_comes_with_the_line_that_installs_it(tmp_path, monkeypa
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert missing(load_settings()) == ["iperf3: not found; Debian: `apt-get install iperf3`"]
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    (found,) = missing(load_settings())
-    assert "root: found user 1000; run `sudo " in found
+    (problem,) = missing(load_settings())
+    assert "root: found user 1000; run `sudo " in problem
 
 
 def test_the_cpu_controller_is_found_in_either_version(tmp_path):
@@ -77,10 +77,10 @@ def test_the_cpu_controller_is_found_in_either_version(tmp_path):
 
 
 def test_a_share_under_version_2_is_a_quota_of_each_period(tmp_path):
-    """Of plain files: where version 2 has the cpu controller, tests/lab/cluster/test_laboratory.py measures it."""
+    """Uses plain files. On machines with version 2, tests/lab/cluster/test_laboratory.py measures the limit."""
     (tmp_path / "cgroup.subtree_control").write_text("memory")
     group = cgroup.create(cgroup.Root(tmp_path, 2), "lab-node1", 0.85)
     assert (group / "cpu.max").read_text() == "8500 10000"
     cgroup.create(cgroup.Root(tmp_path, 2), "lab-node1", 0.04)
-    assert (group / "cpu.max").read_text() == "1000 25000"  # no quota may be less than a millisecond
+    assert (group / "cpu.max").read_text() == "1000 25000"  # the kernel's smallest quota is a millisecond
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu"

@@ -1,4 +1,4 @@
-"""Laboratories as the kernel makes them: names, rates, cuts, processor shares, and nothing left behind."""
+"""Real laboratories: host names, link rates, disconnected links, processor limits, and complete removal."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ while time.monotonic() - began < 2:
     pass
 print((time.process_time() - used) / (time.monotonic() - began))
 """
-# `ends` is what the process does to itself: nothing may run after it.
+# The process kills itself: no code of its own runs after that.
 CRASH = """
 import os, sys
 from lab import Laboratory, load_settings
@@ -54,7 +54,7 @@ crash()
 def wait_for(condition, what: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"not in {seconds} s: {what}"
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         time.sleep(0.05)
 
 
@@ -71,8 +71,8 @@ def test_nothing_is_left_behind(tmp_path):
         kinds = {"namespaces", "hosts files", "cgroups", "states", "files"}
         assert set(traces(tmp_path)) == kinds
         assert len(traces(tmp_path)["namespaces"]) == 4
-        assert os.listdir("/sys/class/net") == before, "a link in the machine's own network"
-        # One that is known, and one that has left its parent, its session and its standard output.
+        assert os.listdir("/sys/class/net") == before, "a link in the machine's network"
+        # One process that is recorded, and one that has left its parent, its session and its standard output.
         known = laboratory.hosts.start(laboratory.hosts.nodes[0], "sleep", "1000")
         laboratory.hosts.run(
             laboratory.hosts.nodes[1], "sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & echo $! > $0", f"{tmp_path}/pid"
@@ -85,12 +85,12 @@ def test_nothing_is_left_behind(tmp_path):
     assert not stray.is_alive()
 
 
-def test_a_host_has_its_own_name_and_sees_the_others_alone(tmp_path):
+def test_a_host_has_its_own_name_and_sees_only_the_others(tmp_path):
     with Laboratory(settings_for(tmp_path, "nodes=3")) as laboratory:
         names = [laboratory.hosts.run(host, "hostname").strip() for host in laboratory.hosts]
         assert names == ["head", "node1", "node2", "node3"]
-        found = laboratory.hosts.run(laboratory.hosts.nodes[0], "getent", "hosts", "node3")
-        assert found.split() == ["10.77.0.4", "node3"]
+        entry = laboratory.hosts.run(laboratory.hosts.nodes[0], "getent", "hosts", "node3")
+        assert entry.split() == ["10.77.0.4", "node3"]
         assert socket.gethostname() not in names
         interfaces = json.loads(laboratory.hosts.run(laboratory.hosts.nodes[0], "ip", "-j", "link"))
         assert [interface["ifname"] for interface in interfaces] == ["lo", "eth0"]
@@ -99,7 +99,7 @@ def test_a_host_has_its_own_name_and_sees_the_others_alone(tmp_path):
 
 
 def test_links_carry_their_rate_and_no_more(tmp_path):
-    """70% of it in the best of some seconds, for the sake of busy machines; never more than its payload of 96%."""
+    """At least 70% in the best of several seconds, for busy machines, and never more than the payload of 96%."""
     settings = settings_for(tmp_path, "bandwidth_mbit=[10,100]", "verify_seconds=1", "head_bandwidth_mbit=20")
     with Laboratory(settings) as laboratory:
         best = {host: dict(link) for host, link in laboratory.status()["hosts"].items()}
@@ -111,9 +111,9 @@ def test_links_carry_their_rate_and_no_more(tmp_path):
                 link |= {way: max(link[way], rate) for way, rate in rates.measure(laboratory.hosts, host, 1).items()}
         laboratory.set_bandwidth([50, 0])
         changed = laboratory.verify(1)
-    found = [share for link in [*best.values(), changed["node1"]] for share in shares(link)]
-    assert min(found) > 0.7, best
-    assert max(found) < 1.04, best  # tc's bucket adds what it holds, once
+    measured = [share for link in [*best.values(), changed["node1"]] for share in shares(link)]
+    assert min(measured) > 0.7, best
+    assert max(measured) < 1.04, best  # tc's bucket adds its content once
     assert changed["node2"]["measured_up_mbit"] > 200
 
 
@@ -122,7 +122,7 @@ def shares(link: dict) -> list[float]:
 
 
 def test_a_full_link_may_get_a_lower_rate(tmp_path):
-    """What waits for the higher rate comes in packets larger than the lower one's burst."""
+    """Packets that wait at the higher rate are larger than the burst of the lower one."""
     with Laboratory(settings_for(tmp_path, "bandwidth_mbit=1000")) as laboratory, rates.server(laboratory.hosts):
         sender, _ = laboratory.hosts.nodes
         upload = ("iperf3", "--client", laboratory.hosts.switch.address, "--parallel", "8", "--time", "60")
@@ -155,7 +155,7 @@ def test_a_cut_link_carries_nothing_and_heals(tmp_path):
         wait_for(lambda: received() > at_cut + 1000, "traffic after the cut")
 
 
-def test_a_node_uses_its_share_of_the_processors_at_most(tmp_path):
+def test_a_node_uses_at_most_its_share_of_the_processors(tmp_path):
     with Laboratory(settings_for(tmp_path, "cpus=[0.3,0]")) as laboratory:
         node = laboratory.hosts.nodes[0]
         assert float(laboratory.hosts.run(node, sys.executable, "-c", BUSY)) < 0.45
@@ -172,7 +172,7 @@ def test_a_crashed_laboratory_is_removed_by_the_next(tmp_path, when):
     assert crashed.returncode == -signal.SIGKILL
     left = state.read(NAME)
     assert set(traces(tmp_path)) >= {"namespaces", "states"}
-    # Another laboratory does it too, since the process that this one should have ended with is gone.
+    # A laboratory of another name removes it too, since the process that owned it has ended.
     settings.name = f"{NAME}x"
     with Laboratory(settings):
         assert state.read(NAME) is None
@@ -181,7 +181,7 @@ def test_a_crashed_laboratory_is_removed_by_the_next(tmp_path, when):
     assert traces(tmp_path) == {}
 
 
-def test_up_and_down_may_be_said_twice(tmp_path):
+def test_up_and_down_may_be_repeated(tmp_path):
     settings_for(tmp_path)
     words = ["up", f"name={NAME}", f"folder={tmp_path}", "spark=false", "verify_seconds=0"]
     try:
@@ -192,8 +192,8 @@ def test_up_and_down_may_be_said_twice(tmp_path):
         other = lab(*words, "nodes=3")
         assert other.returncode == 2
         assert "python -m lab down" in other.stderr.splitlines()[-1]
-        said = lab("exec", "node2", "--name", NAME, "--", "sh", "-c", "hostname; exit 7")
-        assert (said.stdout, said.returncode) == ("node2\n", 7)
+        inside = lab("exec", "node2", "--name", NAME, "--", "sh", "-c", "hostname; exit 7")
+        assert (inside.stdout, inside.returncode) == ("node2\n", 7)
     finally:
         down = lab("down", "--name", NAME)
     assert down.returncode == 0, down.stderr
@@ -203,7 +203,7 @@ def test_up_and_down_may_be_said_twice(tmp_path):
     assert lab("status", "--name", NAME).returncode == 2
 
 
-def test_an_interrupted_up_clears_up_after_itself(tmp_path):
+def test_an_interrupted_up_removes_everything(tmp_path):
     settings_for(tmp_path)
     words = ["up", f"name={NAME}", f"folder={tmp_path}", "spark=false", "verify_seconds=30"]
     starting = subprocess.Popen([sys.executable, "-m", "lab", *words], cwd=ROOT)
@@ -213,7 +213,7 @@ def test_an_interrupted_up_clears_up_after_itself(tmp_path):
     assert traces(tmp_path) == {}
 
 
-def test_what_is_not_the_laboratorys_is_left_alone(tmp_path):
+def test_namespaces_of_other_programs_are_not_removed(tmp_path):
     settings = settings_for(tmp_path)
     namespace = f"{NAME}-node1"
     network.run("ip", "netns", "add", namespace)
@@ -225,7 +225,7 @@ def test_what_is_not_the_laboratorys_is_left_alone(tmp_path):
         network.run("ip", "netns", "delete", namespace)
 
 
-def test_a_pid_that_passed_to_another_process_is_not_killed():
+def test_another_process_with_a_recorded_pid_is_not_killed():
     with subprocess.Popen(["sleep", "1000"]) as bystander:
         known = Process.of("bystander", bystander.pid)
         end_all([Process("worker", known.pid, known.started - 1)], [], [])

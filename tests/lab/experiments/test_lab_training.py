@@ -1,4 +1,4 @@
-"""The ordinary jobs on the laboratory's cluster."""
+"""The ordinary jobs on the laboratory's Spark cluster."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lab import Laboratory
 
 
 def test_two_nodes_extract_and_train_over_their_links(drawn, tmp_path):
-    """Each node sends every step's gradients, in 32 bits, once around a ring of two: half to sum them, half to share the sums."""
+    """Each node sends the 32-bit gradients of each step once around a ring of two: half to sum them, half to share the sums."""
     settings = settings_for(tmp_path, "spark=true", "bandwidth_mbit=100")
     arguments = [
         *(f"corpus.root={drawn}", f"paths.warehouse={tmp_path}/warehouse", f"paths.runs={tmp_path}/runs"),

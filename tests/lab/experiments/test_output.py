@@ -30,7 +30,12 @@ def test_a_run_is_plotted_from_its_metrics(tmp_path):
 
 
 def test_json_has_a_line_for_each_record(tmp_path):
-    values = {"seeds": [0, 1], "runs": [{"nodes": 1, "mbit": [9.5]}, {"nodes": 2, "mbit": []}], "faults": [], "name": None}
+    values = {
+        "seeds": [0, 1],
+        "runs": [{"nodes": 1, "mbit": [9.5]}, {"nodes": 2, "mbit": []}],
+        "faults": [],
+        "name": None,
+    }
     write_json(values, tmp_path / "report.json")
     text = (tmp_path / "report.json").read_text()
     assert json.loads(text) == values

@@ -1,4 +1,4 @@
-"""A small study: the command that a user runs, its cells measured in a real laboratory, its report read."""
+"""A small study with the command that a user runs: its cells are measured in a real laboratory."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ BATCH = 32
 MBIT = 20
 
 
-def test_a_study_measures_one_and_two_nodes_and_goes_on_where_it_was_stopped(parquet_pipeline, tmp_path):
-    settings_for(tmp_path)  # skips where there can be no laboratory
+def test_a_study_measures_one_and_two_nodes_and_continues_where_it_was_stopped(parquet_pipeline, tmp_path):
+    settings_for(tmp_path)  # skips if the machine cannot run a laboratory
     workspace, _outcomes = parquet_pipeline
     settings = OmegaConf.structured(workspace.job("train").settings)
-    del settings.run, settings.paths.runs  # each training has its own
+    del settings.run, settings.paths.runs  # they differ between trainings
     OmegaConf.save(settings, tmp_path / "config.yaml")
     study = {
         "config": str(tmp_path / "config.yaml"), "folder": str(tmp_path / "study"), "docs": str(tmp_path),
@@ -47,16 +47,16 @@ def test_a_study_measures_one_and_two_nodes_and_goes_on_where_it_was_stopped(par
     runs = {(run["engine"], run["nodes"]): run for run in report["runs"]}
     assert set(runs) == {("thesis", 1), ("thesis", 2), ("low rank", 2)}
     alone, together, thin = runs["thesis", 1], runs["thesis", 2], runs["low rank", 2]
-    [model] = (tmp_path / "study" / "runs").glob("*/model.keras")  # what two nodes learn is what one learns
+    [model] = (tmp_path / "study" / "runs").glob("*/model.keras")  # two nodes learn the same as one
     parameters = keras.saving.load_model(model, safe_mode=True).count_params()
     a_step = together["bytes_per_epoch"] / together["steps_per_epoch"]
     assert 4 * parameters < a_step < 4 * parameters * 1.3
-    assert together["seconds_per_step"] > 4 * parameters * 8 / (MBIT * 1e6)  # what the wire takes
+    assert together["seconds_per_step"] > 4 * parameters * 8 / (MBIT * 1e6)  # time on the wire
     assert alone["bytes_per_epoch"] < together["bytes_per_epoch"] / 20
     assert thin["bytes_per_epoch"] < together["bytes_per_epoch"] / 5
     assert thin["seconds_per_step"] < together["seconds_per_step"]
     assert together["communication_share"] > 0
-    assert together["cpu_cores"] < alone["cpu_cores"] < 0.8  # the wire keeps them waiting
+    assert together["cpu_cores"] < alone["cpu_cores"] < 0.8  # they wait for the wire
     assert all(0.7 * MBIT < rate < 1.1 * MBIT for run in (together, thin) for rate in run["measured_mbit"])
     page = (tmp_path / "scaling.md").read_text()
     assert "*thesis* is slower on 2 nodes than on 1 at 20 Mbit/s" in page

@@ -1,4 +1,4 @@
-"""What the study makes of its measurements, on numbers from a known cost model."""
+"""The study's report, from numbers that a known cost model made."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def cell(study: Study, engine: str, regime: str, nodes: int, mbit: float, cost: 
     }  # fmt: skip
 
 
-def test_the_report_finds_what_the_numbers_were_made_of(tmp_path):
+def test_the_report_recovers_the_model_that_made_the_numbers(tmp_path):
     study, cost = small_study(tmp_path), Cost(0.002, 0.01, 1.05, 0.0005)
     cells = [
         cell(study, engine, regime, nodes, float(mbit), cost)
@@ -83,7 +83,7 @@ def test_the_report_finds_what_the_numbers_were_made_of(tmp_path):
     assert len(runs) == 2 * 2 * (1 + 4) + 2
     thesis, ours = (runs[engine, "equal", 4, 10.0] for engine in ("thesis", "ours"))
     assert thesis["epochs_to_bleu"] == ours["epochs_to_bleu"] == 3
-    assert ours["epochs_to_bleu_by_seed"] == [3, None]  # the mean of the seeds gets there, one of them does not
+    assert ours["epochs_to_bleu_by_seed"] == [3, None]  # the mean of the seeds reaches it, one of them does not
     a_step = 0.002 * 8 / 0.4 + 0.01 / 0.4 + 1.05 * 1.5 * MODEL_BYTES * 8 / 10e6 + 0.0005 * 6
     assert thesis["seconds_to_bleu"] == pytest.approx(3 * 900 * a_step, rel=1e-3)
     alone = runs["thesis", "equal", 1, 0.0]["seconds_to_bleu"]
@@ -102,8 +102,8 @@ def test_the_report_finds_what_the_numbers_were_made_of(tmp_path):
     assert sum(parts[name] for name in names) == pytest.approx(parts["seconds_per_step"], abs=2e-4)
     for engine in study.main_engines:
         check_least_links(least_links(study, engine, report["runs"], cost), cost)
-    for found in report["cost_model"].values():
-        assert found["largest_absolute_error"] < 1e-3
+    for fitted in report["cost_model"].values():
+        assert fitted["largest_absolute_error"] < 1e-3
 
     sentences = claims(report)
     assert [line["holds"] for line in sentences] == [True, *(line["holds"] for line in sentences[1:])]
@@ -130,17 +130,17 @@ def test_the_report_finds_what_the_numbers_were_made_of(tmp_path):
 
 
 def check_least_links(lines: list[dict], cost: Cost) -> None:
-    """At the link that is named, so many nodes are as fast as one."""
+    """At the reported bandwidth, so many nodes are as fast as one."""
     work = {"thesis": Work(32, MODEL_BYTES), "ours": Work(32, MODEL_BYTES, 100)}
     assert len(lines) == 3 * 6
     for line in lines:
-        own, least = work[line["engine"]], line["least_mbit"]
-        together = cost.seconds(own, line["nodes"], 0.4, least or 0, line["exchange"])
-        alone = cost.seconds(own, 1, 0.4, 0)
+        step, least = work[line["engine"]], line["least_mbit"]
+        together = cost.seconds(step, line["nodes"], 0.4, least or 0, line["exchange"])
+        alone = cost.seconds(step, 1, 0.4, 0)
         assert together >= alone if least is None else together == pytest.approx(alone, rel=0.02), line
 
 
-def test_an_engine_may_have_settings_for_a_bandwidth_which_are_learned_and_timed_apart():
+def test_settings_for_a_bandwidth_have_their_own_trajectory_and_training():
     thin, narrow = ["communication.powersgd_rank=8"], ["communication.powersgd_rank=2"]
     engine = Engine(always=["train.seed=1"], links={0: thin, 100: thin, 10: narrow}, paths=[1, 2])
     study = Study(engines={"ours": engine}, reference="ours", nodes=[1, 2, 4], bandwidths_mbit=[0, 100, 10])
@@ -169,9 +169,9 @@ def test_the_fit_returns_the_model_that_made_the_numbers(cost, cpus):
         for mbit in (0, 10, 1000)
     ]
     seconds = [sum(a * b for a, b in zip(line, cost.__dict__.values(), strict=True)) for line in rows]
-    found, errors = fit(rows, seconds)
+    fitted, errors = fit(rows, seconds)
     assert max(map(abs, errors)) < 1e-6
-    assert found.work == pytest.approx(cost.work, rel=1e-3)
+    assert fitted.work == pytest.approx(cost.work, rel=1e-3)
 
 
 @given(st.integers(2, 64))
@@ -182,7 +182,7 @@ def test_bytes_and_rounds_of_the_exchanges(nodes):
     assert all(exchange(1, 1.0) == (0, 0) for exchange in EXCHANGES.values())
 
 
-def test_results_go_on_where_they_were_stopped(tmp_path, capsys):
+def test_results_continue_in_their_file(tmp_path, capsys):
     path = tmp_path / "some" / "lines.jsonl"
     Results(path, ("a", "b")).add({"a": 1, "b": 2.0, "c": [3]})
     again = Results(path, ("a", "b"))
@@ -190,7 +190,7 @@ def test_results_go_on_where_they_were_stopped(tmp_path, capsys):
     assert not again.has(a=1, b=3)
 
 
-def test_a_study_that_cannot_be_is_refused(tmp_path):
+def test_an_impossible_study_is_refused(tmp_path):
     assert read_study("lab/experiments/study.yaml", ["seeds=[5]"]).seeds == [5]
     for override, word in {
         "nods=[1]": "nods",

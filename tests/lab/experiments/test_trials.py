@@ -1,4 +1,4 @@
-"""What the trials of settings are made from: a corpus with more validation photos, and intervals over photos and seeds."""
+"""The corpus with more validation photos, and intervals over photos and seeds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_training_photos_are_drawn_for_validation(tmp_path):
 
 
 def test_seeds_are_drawn_as_the_photos_are():
-    """Seeds that agree add nothing to the interval; those that do not widen it by what the mean of so many draws varies."""
+    """Equal seeds add nothing to the interval. Different ones widen it by the variance of the mean of the drawn seeds."""
     photos = np.random.default_rng(0).normal(0.0, 0.001, 2000)
     alike = np.tile(np.concatenate([[0.0], photos]), (4, 1))
     assert mean_over_drawn_seeds(alike, 0) == pytest.approx(photos)
