@@ -1,24 +1,35 @@
 """Joins features and tokens into the table `examples`, in the layout that training reads.
 
-A split is dealt into `examples.shards` shards of equal rows (one more or less), in an order that depends on the photos'
-names alone; a shard is one file, or several where it is large, each of one row group.
+The photos of a split are dealt into `examples.shards` shards of equal size (plus or minus one photo), in an order that depends
+only on the photos' names. A shard is one file, or several if it is large; each file holds one row group.
+
+Keys:
+    extractor.*: which features; the same settings as for extract_features.
+    corpus.validation_split: the split beside `train` that is included.
+    examples.shards: the largest number of workers that can train on the table.
+    examples.rows_per_file: photos in one file, which bounds a worker's memory.
+    run.id: with an id, the tables are read at the versions that this run's jobs wrote.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from conf import Settings
-from jobs.driver.corpus.extractors import fingerprint_of
-from jobs.driver.job import Job, Outcome, run_job
+from jobs.driver.command import Outcome, run_job
+from jobs.driver.corpus.configured_extractor import fingerprint_of
+from jobs.driver.job import Job
 from jobs.driver.runs.snapshot import pinned
+from jobs.driver.runs.stored_results import stored_tables
 from jobs.driver.runs.training_source import table_versions, training_fingerprint
 from jobs.driver.tables.quarantine import quarantine
 from udfs.errors import InputError
 
-ONE_ROW_GROUP = 2**28  # bytes; a file's rows are bounded by examples.rows_per_file long before
+ONE_ROW_GROUP = 2**28  # bytes; examples.rows_per_file keeps files far below it
 LAYOUT = {
     "parquet.block.size": str(ONE_ROW_GROUP),
     "delta.enableDeletionVectors": "false",
@@ -27,7 +38,7 @@ LAYOUT = {
 
 
 def main(job: Job) -> Outcome:
-    settings, examples = job.settings, job.warehouse.table("examples")
+    settings, table = job.settings, job.warehouse.table("examples")
     tokens, tokens_version = pinned(job, "tokens", "tokenize_captions")
     _, vocabulary_version = pinned(job, "vocabulary", "tokenize_captions")
     features, features_version = pinned(job, "features", "extract_features")
@@ -38,23 +49,21 @@ def main(job: Job) -> Outcome:
         "validation_split": settings.corpus.validation_split,
         "shards": settings.examples.shards, "rows_per_file": settings.examples.rows_per_file,
     }  # fmt: skip
-    version = examples.version()
-    last = examples.provenance(version)
-    if last.get("made_from") == made_from:
-        return outcome(settings, last, version, written=0)
+    if stored := stored_tables({"examples": table}, made_from):
+        note, versions = stored
+        return outcome(settings, note, versions["examples"], written=0)
 
     features = features.where(F.col("extractor") == extractor)
     if features.isEmpty():
         raise InputError(
-            f"table features: found no rows of {extractor}, which the configuration means; run jobs/extract_features.py "
-            "with the same extractor settings"
+            f"table features: found no rows of {extractor}, the extractor of this configuration; run "
+            "jobs/extract_features.py with the same extractor settings"
         )
     captions = join_captions(tokens, settings.corpus.validation_split, cleaning["max_length"])
-    joined = captions.join(features, "image_id", "full").where("wanted OR wanted IS NULL")
+    joined = captions.join(features, "image_id", "full").where("in_a_used_split OR in_a_used_split IS NULL")
     joined = joined.persist(StorageLevel.DISK_ONLY)
-    rows_in, refused = joined.count(), quarantine(job, refusals(joined, features_version))
+    rows_in, refused = joined.count(), quarantine(job, refusals(joined))
     complete = joined.where("feature IS NOT NULL AND token_ids IS NOT NULL")
-    rows = deal(complete, settings.examples.shards, settings.examples.rows_per_file)
     counts = {row.split: row["count"] for row in complete.groupBy("split").count().collect()}
     check_counts(counts, settings)
     note = {
@@ -63,20 +72,31 @@ def main(job: Job) -> Outcome:
         "max_length": cleaning["max_length"], "text": cleaning["text"],
         "metrics": {"photos": counts, "captions": complete.agg(F.sum("caption_count")).first()[0]},
     }  # fmt: skip
-    version = examples.replace(rows, note, partition_by=["split", "shard", "part"], options=LAYOUT)
+    rows = deal(complete, settings.examples.shards, settings.examples.rows_per_file)
+    version = table.replace(rows, note, partition_by=["split", "shard", "part"], options=LAYOUT)
     return outcome(settings, note, version, written=note["rows"])
 
 
-def outcome(settings: Settings, note: dict, version: int, written: int) -> Outcome:
-    """The outcome; its metrics name the training that these examples and settings make (`training`)."""
+def outcome(settings: Settings, note: dict[str, Any], version: int, written: int) -> Outcome:
+    """The outcome. Its metric `training` is the fingerprint of a training with these examples and settings."""
     return Outcome(
-        "examples", None, version, note["rows_in"], written, note["rows"] - written, note["quarantined"],
-        {**note["metrics"], "training": training_fingerprint(settings, note, version)}, table_versions(note, version),
-    )  # fmt: skip
+        table="examples",
+        version=version,
+        rows_in=note["rows_in"],
+        written=written,
+        unchanged=note["rows"] - written,
+        quarantined=note["quarantined"],
+        metrics={**note["metrics"], "training": training_fingerprint(settings, note, version)},
+        versions=table_versions(note, version),
+    )
 
 
-def check_tokens(job: Job, tokens_version: int, vocabulary_version: int) -> dict:
-    """How the tokens were cleaned, after checking that tokens, vocabulary and configuration belong together."""
+def check_tokens(job: Job, tokens_version: int, vocabulary_version: int) -> dict[str, Any]:
+    """How the tokens were made: text (settings), vocabulary (fingerprint), vocabulary_size, max_length.
+
+    Raises:
+        InputError: If tokens, vocabulary and configuration do not belong together.
+    """
     tokens = job.warehouse.table("tokens").provenance(tokens_version)
     vocabulary = job.warehouse.table("vocabulary").provenance(vocabulary_version)
     if not tokens or tokens.get("vocabulary") != vocabulary.get("vocabulary"):
@@ -85,10 +105,10 @@ def check_tokens(job: Job, tokens_version: int, vocabulary_version: int) -> dict
             f"{vocabulary.get('vocabulary')}; run jobs/tokenize_captions.py"
         )
     for key, value in tokens["text"].items():
-        wanted = getattr(job.settings.text, key)
-        if wanted != value:
+        configured = getattr(job.settings.text, key)
+        if configured != value:
             raise InputError(
-                f"text.{key}: the configuration says {wanted}, but the table tokens was made with {value}; "
+                f"text.{key}: found {configured}, but the table tokens was made with {value}; "
                 "run jobs/tokenize_captions.py with the same configuration"
             )
     kept = {key: tokens[key] for key in ("text", "vocabulary", "vocabulary_size")}
@@ -96,9 +116,10 @@ def check_tokens(job: Job, tokens_version: int, vocabulary_version: int) -> dict
 
 
 def join_captions(tokens: DataFrame, validation_split: str, max_length: int) -> DataFrame:
-    """One row a photo: its captions' token ids, each padded with zeros to max_length + 1, one after the other.
+    """Collects each photo's captions into one row: image_id, split, token_ids, caption_count, in_a_used_split.
 
-    Rows are padded to the most captions of any photo, since petastorm reads lists of one length only.
+    token_ids holds the captions one after the other, each padded with zeros to max_length + 1. All rows are padded to the
+    largest number of captions of a photo, because petastorm reads lists of one length only.
     """
     width = max_length + 1
     padded = zeros_after("token_ids", F.lit(width))
@@ -110,16 +131,18 @@ def join_captions(tokens: DataFrame, validation_split: str, max_length: int) -> 
     return rows.withColumns(
         {
             "token_ids": zeros_after("token_ids", F.lit(most * width)),
-            "wanted": F.col("split").isin("train", validation_split),
+            "in_a_used_split": F.col("split").isin("train", validation_split),
         }
     )
 
 
 def zeros_after(column: str, length: Column) -> Column:
+    """An array column, padded with zeros to a length."""
     return F.concat(column, F.array_repeat(F.lit(0), length - F.size(column)))
 
 
-def refusals(joined: DataFrame, features_version: int) -> DataFrame:
+def refusals(joined: DataFrame) -> DataFrame:
+    """The quarantine rows of photos that lack captions or a feature: source, key, reason, details."""
     reason = F.when(F.col("token_ids").isNull(), "photo_without_captions").otherwise("captions_without_features")
     return joined.where("feature IS NULL OR token_ids IS NULL").select(
         F.lit("features and tokens").alias("source"),
@@ -130,7 +153,7 @@ def refusals(joined: DataFrame, features_version: int) -> DataFrame:
 
 
 def deal(complete: DataFrame, shards: int, rows_per_file: int) -> DataFrame:
-    """Gives each photo its shard and its file there (`part`), and brings a file's rows together in a fixed order."""
+    """Assigns each photo a shard and a file in it (`part`), and puts a file's rows into one partition in a fixed order."""
     order = Window.partitionBy("split").orderBy(F.sha2("image_id", 256), "image_id")
     place = complete.select("image_id", "split").withColumn("place", F.row_number().over(order) - 1)
     shard, depth = F.col("place") % shards, F.floor(F.col("place") / shards)
@@ -142,12 +165,14 @@ def deal(complete: DataFrame, shards: int, rows_per_file: int) -> DataFrame:
     return rows.repartition(*files).sortWithinPartitions(*files, "place").drop("place")
 
 
-def check_counts(counts: dict[str, int], settings) -> None:
+def check_counts(counts: dict[str, int], settings: Settings) -> None:
+    """Raises InputError if a split that training needs has no photos."""
     for split in ("train", settings.corpus.validation_split):
         if not counts.get(split):
             key = "corpus.root" if split == "train" else "corpus.validation_split"
             raise InputError(
-                f"{key}: no photo of the split {split!r} has both a feature and captions; the table quarantine says why"
+                f"{key}: no photo of the split {split!r} has both a feature and captions; the table quarantine holds "
+                "the reasons"
             )
 
 

@@ -1,77 +1,76 @@
 """Compares two runs on the same photos: BLEU-1..4 and guard figures with bootstrap intervals, and those of the difference.
 
+    spark-submit jobs/compare.py                  # the latest run with the champion
     spark-submit jobs/compare.py runs=A,B
 
-Both runs need captions of the split in the table `predictions` (jobs/evaluate.py), decoded alike.
+Both runs need captions of the split in the table `predictions` (jobs/evaluate.py), generated with the same settings.
+
+Keys:
+    compare.runs: the two runs, the baseline first, separated by a comma: ids, champion or latest.
+    evaluate.split: the split.
+    bootstrap.resamples, bootstrap.confidence, bootstrap.seed: the confidence intervals.
 """
 
 from __future__ import annotations
 
-from jobs.driver.job import Job, Outcome, run_job
-from jobs.driver.runs.champion import named_run, require_trained
-from jobs.driver.runs.registry import read_json, run_folder
-from jobs.driver.scoring.comparison import FIGURES, Comparison, compare_runs, describe
+from jobs.driver.command import Outcome, run_job
+from jobs.driver.job import Job
+from jobs.driver.runs.registry import read_json
+from jobs.driver.runs.trained_run import TrainedRun, named_run
+from jobs.driver.scoring.comparison import compare_runs, comparison_report
 from udfs.errors import InputError
 
 
 def main(job: Job) -> Outcome:
     settings, split = job.settings.bootstrap, job.settings.evaluate.split
-    runs = named_runs(job)
-    require_alike(job, runs, split)
+    first, second = named_runs(job)
+    require_same_decoding([first, second], split)
     predictions = job.warehouse.require("predictions", "evaluate")
     version = predictions.version()
-    comparison = compare_runs(predictions.read(version), runs, split, settings)
+    comparison = compare_runs(predictions.read(version), [first.id, second.id], split, settings)
     metrics = {
         "split": split, "photos": comparison.photos, "left_out": comparison.left_out,
         "confidence": settings.confidence, "resamples": settings.resamples,
-        **report(comparison, runs, settings.confidence),
+        **comparison_report(comparison, first.id, second.id, settings.confidence),
     }  # fmt: skip
     rows = 2 * comparison.photos
-    return Outcome("predictions", None, version, rows, 0, rows, 0, metrics, {"predictions": version})
+    return Outcome(
+        table="predictions",
+        version=version,
+        rows_in=rows,
+        unchanged=rows,
+        metrics=metrics,
+        versions={"predictions": version},
+    )
 
 
-def named_runs(job: Job) -> list[str]:
-    """The two runs that `compare.runs` names. Raises InputError where it does not name two finished ones."""
+def named_runs(job: Job) -> tuple[TrainedRun, TrainedRun]:
+    """The two runs that `compare.runs` names. Raises InputError unless it names two different finished runs."""
     names = [name.strip() for name in job.settings.compare.runs.split(",")]
-    runs = [named_run(job, name) for name in names]
-    if len(runs) != 2 or len(set(runs)) != 2:
+    runs = [named_run(job, name, "compare.runs") for name in names]
+    if len({run.id for run in runs}) != 2 or len(runs) != 2:
         raise InputError(
-            f"compare.runs: found {', '.join(runs)}, expected two different runs; give runs=A,B, the one to beat first"
+            f"compare.runs: found {', '.join(run.id for run in runs)}, expected two different runs; give runs=A,B, the "
+            "baseline first"
         )
-    for run in runs:
-        require_trained(job.settings, run)
-    return runs
+    return runs[0], runs[1]
 
 
-def require_alike(job: Job, runs: list[str], split: str) -> None:
-    """Raises InputError where the runs' captions of the split come from different searches, or not from jobs/evaluate.py."""
-    lines = {run: read_json(f"{run_folder(job.settings, run)}/evaluate-{split}.json") or {} for run in runs}
-    found = {run: line.get("made_from", {}).get("decoding") for run, line in lines.items()}
-    first, second = found.values()
+def require_same_decoding(runs: list[TrainedRun], split: str) -> None:
+    """Raises InputError if the runs' captions of the split were generated with different settings, or not by jobs/evaluate.py."""
+    evaluations = {run.id: read_json(run.files.evaluation(split)) or {} for run in runs}
+    searches = {run: evaluation.get("made_from", {}).get("decoding") for run, evaluation in evaluations.items()}
+    first, second = searches.values()
     if first != second:
-        kinds = " and ".join(f"{run} with {describe_search(search)}" for run, search in found.items())
+        settings = " and ".join(f"{run} with {describe_search(search)}" for run, search in searches.items())
         raise InputError(
-            f"compare.runs: found captions of {kinds}, expected one way for both; run jobs/evaluate.py run.id=ID with the "
-            "same evaluate.* settings for each"
+            f"compare.runs: found captions of {settings}, expected the same settings for both; run "
+            "jobs/evaluate.py run.id=ID with the same decoding.* settings for each"
         )
 
 
 def describe_search(search: dict | None) -> str:
-    return " ".join(f"evaluate.{key}={value}" for key, value in search.items()) if search else "no known settings"
-
-
-def report(comparison: Comparison, runs: list[str], confidence: float) -> dict:
-    """Every figure of both runs and of the second less the first, each with its interval."""
-    first, second = runs
-    differences = {}
-    for name in FIGURES:
-        values = comparison.difference(name, first, second)
-        better = float((values[1:] > 0).mean())
-        differences[name] = {**describe(values, confidence), "share_above_0": round(better, 4)}
-    return {
-        "runs": {run: {name: describe(comparison.figures[run][name], confidence) for name in FIGURES} for run in runs},
-        "difference": differences,
-    }
+    return " ".join(f"decoding.{key}={value}" for key, value in search.items()) if search else "no known settings"
 
 
 if __name__ == "__main__":

@@ -1,28 +1,44 @@
 """Promotes a run, or keeps the champion, and writes the decision with its reasons to the table `runs`.
 
-A challenger is promoted if its BLEU-4 exceeds the champion's by `gate.margin` in the share `gate.confidence` of bootstrap
-samples, and no guard falls by more than `gate.tolerance`: BLEU-1, the share of captions that are not repeated, the gain over
-shuffled photos. Without a champion it must beat the captions that never look at the photo. Both are judged on the captions
-and features that belong to the challenger's run.
+A run is promoted if its BLEU-4 exceeds the champion's by `gate.margin` in the share `gate.confidence` of the bootstrap samples,
+and none of the guard figures gets worse by more than `gate.tolerance`: BLEU-1, the share of captions that are not repeated, and
+the gain over shuffled photos. Without a champion, it must beat the captions that do not depend on the photo. Both runs are
+scored on the captions and features that belong to the run.
+
+Keys:
+    run.id: the run to judge; auto or latest: the one that finished training last; or an id.
+    evaluate.split: the split on which the runs are compared.
+    gate.margin, gate.confidence, gate.tolerance: the rule.
+    decoding.*, bootstrap.*: as in evaluate, which scores both runs if that is not done yet.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
 from conf.schema import Gate
-from jobs.compare import report
-from jobs.driver.job import Job, Outcome, run_job
-from jobs.driver.runs.champion import Champion, champion, note_promotion, promote, require_trained, settle
-from jobs.driver.runs.registry import latest_run, read_json, record_decision, write_json
+from jobs.driver.command import Outcome, run_job
+from jobs.driver.job import Job
+from jobs.driver.runs.champion import Champion, champion, note_promotion, promote, settle
+from jobs.driver.runs.registry import Decision, record_decision
 from jobs.driver.runs.snapshot import pinned
-from jobs.driver.scoring.comparison import Comparison, compare_runs, compare_with_baselines, describe
-from jobs.evaluate import evaluate_run, search_of
+from jobs.driver.runs.stored_results import store_result, stored_result
+from jobs.driver.runs.trained_run import TrainedRun, chosen_run, require_trained
+from jobs.driver.scoring.comparison import (
+    Comparison,
+    compare_runs,
+    compare_with_baselines,
+    comparison_report,
+    with_interval,
+)
+from jobs.driver.scoring.evaluation import evaluate_run
+from jobs.driver.scoring.generation import search_of
 from udfs.errors import InputError
 
-# (figure, what it is called, +1 where more is better)
+# (figure, what it is called, +1 if more is better and -1 if less is better)
 GUARDS = (
     ("bleu1", "BLEU-1", 1),
     ("repeated", "the share of repeated captions", -1),
@@ -32,70 +48,71 @@ BASELINES = {"most_frequent_caption": "the most frequent caption", "shuffled_pho
 
 
 def main(job: Job) -> Outcome:
-    run = latest_run(job) if job.settings.run.id == "auto" else job.settings.run.id
-    if run == "champion":
-        raise InputError("run.id: found champion, expected the run to judge against it; give its id")
-    folder, before = require_trained(job.settings, run), champion(job.settings)
-    if before and before.run == run:
+    if job.settings.run.id == "champion":
+        raise InputError("run.id: found champion, expected the run to judge against it; give its id, or latest")
+    run, before = chosen_run(job), champion(job.settings)
+    if before and before.run == run.id:
         version = note_promotion(job, before)
-        return outcome(run, version, 0, {"promoted": True, "champion": run, "reasons": before.reasons})
+        return outcome(run.id, version, 0, {"promoted": True, "champion": run.id, "reasons": before.reasons})
     versions = evaluate_both(job, run, before)
-    basis = {
+    made_from = {
         "champion": before.number if before else 0, "split": job.settings.evaluate.split, **versions,
-        "gate": asdict(job.settings.gate), "bootstrap": asdict(job.settings.bootstrap), "decoding": asdict(search_of(job.settings)),
+        "gate": asdict(job.settings.gate), "bootstrap": asdict(job.settings.bootstrap),
+        "decoding": asdict(search_of(job.settings)),
     }  # fmt: skip
-    last = read_json(f"{folder}/judgement.json") or {}
-    if last.get("basis") == basis:
-        return outcome(run, last["version"], 0, last["metrics"])
+    if judgement := stored_result(run.files.judgement, made_from):
+        return outcome(run.id, judgement["version"], 0, judgement["metrics"])
 
-    promoted, reasons, metrics = judge(job, run, before)
-    numbers = {f"{name}_{key}": value for name, figure in metrics.items() for key, value in figure.items()}
+    promoted, reasons, figures = judge(job, run.id, before)
+    numbers = {f"{name}_{key}": value for name, figure in figures.items() for key, value in figure.items()}
     if promoted:
-        before, version = promote(job, run, before, reasons, numbers)
+        before, version = promote(job, run.id, before, reasons, numbers)
     else:
-        settle(job.settings, run)
+        settle(job.settings, run.id)
         name = f"against {before.decision if before else 'baselines'}"
-        version = record_decision(job, run, name, False, reasons, versions, numbers)
-    metrics = {"promoted": promoted, "champion": before.run if before else None, "reasons": reasons, **metrics}
-    write_json(f"{folder}/judgement.json", {"basis": basis, "version": version, "metrics": metrics})
+        version = record_decision(job, Decision(run.id, name, False, reasons, versions, numbers))
+    metrics = {"promoted": promoted, "champion": before.run if before else None, "reasons": reasons, **figures}
+    store_result(run.files.judgement, made_from, {"version": version, "metrics": metrics})
     for reason in reasons:
         job.log.info(reason)
-    return outcome(run, version, 1, metrics)
+    return outcome(run.id, version, 1, metrics)
 
 
-def outcome(run: str, version: int, written: int, metrics: dict) -> Outcome:
-    return Outcome("runs", run, version, 1, written, 1 - written, 0, metrics)
+def outcome(run_id: str, version: int, written: int, metrics: dict[str, Any]) -> Outcome:
+    return Outcome(
+        table="runs", run=run_id, version=version, rows_in=1, written=written, unchanged=1 - written, metrics=metrics
+    )
 
 
-def evaluate_both(job: Job, run: str, before: Champion | None) -> dict[str, int]:
-    """Scores challenger and champion on the same captions and features; returns the versions of both tables."""
+def evaluate_both(job: Job, run: TrainedRun, before: Champion | None) -> dict[str, int]:
+    """Scores the run and the champion on the same captions and features; returns the versions of both tables."""
     versions = evaluate_run(job, run).versions
     if before:
-        evaluate_run(job, before.run)
+        evaluate_run(job, require_trained(job.settings, before.run))
     return versions
 
 
-def judge(job: Job, run: str, before: Champion | None) -> tuple[bool, list[str], dict]:
-    """Whether to promote a run, the reasons, and the figures behind them."""
+def judge(job: Job, run: str, before: Champion | None) -> tuple[bool, list[str], dict[str, dict]]:
+    """Whether to promote a run, the reasons as sentences, and the figures behind them with their intervals."""
     settings, split, table = job.settings, job.settings.evaluate.split, job.warehouse.table("predictions")
     if before:
         comparison = compare_runs(table.read(), [before.run, run], split, settings.bootstrap)
         passed, reasons = against_champion(comparison, before.run, run, settings.gate)
-        figures = report(comparison, [before.run, run], settings.bootstrap.confidence)
+        figures = comparison_report(comparison, before.run, run, settings.bootstrap.confidence)
         metrics = {name: figures["runs"][run][name] for name in ("bleu4", "bleu1")}
         metrics.update({f"{name}_difference": value for name, value in figures["difference"].items()})
     else:
         captions, _ = pinned(job, "captions", "tokenize_captions")
         comparison = compare_with_baselines(table.read(), captions, run, split, settings.bootstrap)
         passed, reasons = against_baselines(comparison, run, settings.gate)
-        metrics = {"bleu4": describe(comparison.figures[run]["bleu4"], settings.bootstrap.confidence)}
+        metrics = {"bleu4": with_interval(comparison.figures[run]["bleu4"], settings.bootstrap.confidence)}
     if comparison.left_out:
-        reasons.append(f"{comparison.left_out} photos were left out, which only one of the two captioned")
+        reasons.append(f"{comparison.left_out} photos were left out, because only one of the two runs captioned them")
     return passed, reasons, metrics
 
 
 def against_champion(comparison: Comparison, best: str, run: str, gate: Gate) -> tuple[bool, list[str]]:
-    """Whether the run beats the champion by the margin and keeps every guard, with a reason for each."""
+    """Whether the run beats the champion by the margin and no guard figure gets too bad, with the reasons."""
     better, reason = exceeds(
         comparison.difference("bleu4", best, run), gate.margin, gate.confidence, f"the champion {best}"
     )
@@ -114,16 +131,23 @@ def against_champion(comparison: Comparison, best: str, run: str, gate: Gate) ->
 
 
 def against_baselines(comparison: Comparison, run: str, gate: Gate) -> tuple[bool, list[str]]:
-    """Whether the run beats every caption that never looks at the photo, with a reason for each."""
-    judged = [
+    """Whether the run beats all captions that do not depend on the photo, with a reason for each kind."""
+    results = [
         exceeds(comparison.difference("bleu4", baseline, run), 0.0, gate.confidence, name)
         for baseline, name in BASELINES.items()
     ]
-    return all(better for better, _ in judged), [reason for _, reason in judged]
+    return all(better for better, _ in results), [reason for _, reason in results]
 
 
 def exceeds(difference: np.ndarray, margin: float, confidence: float, rival: str) -> tuple[bool, str]:
-    """Whether a difference is above the margin in the wanted share of bootstrap samples, and that as a sentence."""
+    """Whether a difference is above the margin in a large enough share of the bootstrap samples, and a sentence about it.
+
+    Args:
+        difference: The difference on all photos, then on each bootstrap sample.
+        margin: What the difference must exceed.
+        confidence: The share of the bootstrap samples in which it must do so.
+        rival: What the run is compared with, for the sentence.
+    """
     share = float((difference[1:] > margin).mean())
     passed = share >= confidence
     verdict = "enough" if passed else "not enough"

@@ -1,24 +1,34 @@
-"""Makes a run the champion by hand, whatever the gate says; so also a rollback: `jobs/promote.py run=ID`."""
+"""Makes a run the champion by hand, whatever the gate decides. It also goes back to an earlier champion.
+
+    spark-submit jobs/promote.py run=ID
+
+Keys:
+    run.id: the run: an id, or latest. There is no default.
+"""
 
 from __future__ import annotations
 
-from jobs.driver.job import Job, Outcome, run_job
-from jobs.driver.runs.champion import champion, note_promotion, promote, require_trained
+from jobs.driver.command import Outcome, run_job
+from jobs.driver.job import Job
+from jobs.driver.runs.champion import champion, note_promotion, promote
+from jobs.driver.runs.trained_run import named_run
 from udfs.errors import InputError
 
 
 def main(job: Job) -> Outcome:
-    run, before = job.settings.run.id, champion(job.settings)
-    if run in ("auto", "champion"):
-        now = f"the champion is {before.run}" if before else "there is no champion yet"
-        raise InputError(f"run.id: found {run}, expected the id of the run to promote ({now}); give run=ID")
-    require_trained(job.settings, run)
+    name, before = job.settings.run.id, champion(job.settings)
+    if name in ("auto", "champion"):
+        current = f"the champion is {before.run}" if before else "there is no champion yet"
+        raise InputError(f"run.id: found {name}, expected the id of the run to promote ({current}); give run=ID")
+    run = named_run(job, name).id
     if before and before.run == run:
         version = note_promotion(job, before)
-        return Outcome("runs", run, version, 1, 0, 1, 0, {"champion": run, "number": before.number})
+        metrics = {"champion": run, "number": before.number}
+        return Outcome(table="runs", run=run, version=version, rows_in=1, unchanged=1, metrics=metrics)
     reasons = [f"promoted by hand in place of {before.run if before else 'no champion'}"]
     new, version = promote(job, run, before, reasons, {})
-    return Outcome("runs", run, version, 1, 1, 0, 0, {"champion": run, "number": new.number, "previous": new.previous})
+    metrics = {"champion": run, "number": new.number, "previous": new.previous}
+    return Outcome(table="runs", run=run, version=version, rows_in=1, written=1, metrics=metrics)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,26 @@
-"""Scores, compares and explains a run, and writes the whole page of it, in one Spark session.
+"""Scores, compares and explains a run, and writes its whole page, in one Spark session.
 
-The same as evaluate, validate_externally and explain as three commands on the same run, which is the one that was trained last
-unless run.id names another. Each prints its JSON line; what is already done is left as it is.
+It does the work of evaluate, validate_externally and explain for the same run. Each prints its JSON line; what is done
+already is not done again.
+
+Keys:
+    run.id: the run; auto or latest: the one that finished training last; champion; or an id.
+    All keys of the three jobs; `--help` of each lists them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from jobs import evaluate, explain, validate_externally
-from jobs.driver.job import Job, Outcome, run_jobs
-from jobs.driver.runs.champion import named_run
+from jobs.driver.command import Outcome, Work, run_jobs
+from jobs.driver.job import Job
+from jobs.driver.runs.trained_run import chosen_run
 
 
-def of_one_run(work: Callable[[Job], Outcome]) -> Callable[[Job], Outcome]:
-    """The work of a job on the run that run.id means now, and means to the jobs after it."""
+def of_one_run(work: Work) -> Work:
+    """The work of a job on the run that `run.id` means now; the jobs after it get that run's id."""
 
     def main(job: Job) -> Outcome:
-        job.settings.run.id = named_run(job, job.settings.run.id)
+        job.settings.run.id = chosen_run(job).id
         return work(job)
 
     return main

@@ -1,19 +1,32 @@
 """Runs the jobs from photos to scores, one after the other in one Spark session.
 
-The same as extract_features, tokenize_captions, build_examples, train and evaluate as five commands, without starting
-Spark five times. Each prints its JSON line; what is already done is left as it is.
+It does the work of extract_features, tokenize_captions, build_examples, train and evaluate without starting Spark five
+times. Each prints its JSON line; what is done already is not done again.
+
+Keys:
+    run.id: with auto, the fingerprint of settings and tables names the run; with an id, all jobs work for the run of that id.
+    All keys of the five jobs; `--help` of each lists them.
 """
 
 from __future__ import annotations
 
 from jobs import build_examples, evaluate, extract_features, tokenize_captions, train
-from jobs.driver.job import run_jobs
+from jobs.driver.command import Outcome, run_jobs
+from jobs.driver.job import Job
+
+
+def train_run(job: Job) -> Outcome:
+    """Trains, and makes the trained run the one that is evaluated, even if another one finished training later."""
+    outcome = train.main(job)
+    job.settings.run.id = outcome.run
+    return outcome
+
 
 STEPS = {
     "extract_features": extract_features.main,
     "tokenize_captions": tokenize_captions.main,
     "build_examples": build_examples.main,
-    "train": train.main,
+    "train": train_run,
     "evaluate": evaluate.main,
 }
 

@@ -1,8 +1,17 @@
-"""Compares the evaluated photos and captions with those of training: do the scores hold beyond the training photos?
+"""Compares the evaluated photos and captions with those of training, to find out how far the scores can be generalised.
 
-The population is the split evaluate.split of the corpus, which evaluate must have captioned, or the second corpus
-external.root, whose photos are extracted and captioned here. Writes `external/<population>.json` into the run's folder, and
-the run's page again.
+The population is the split `evaluate.split` of the corpus, which jobs/evaluate.py must have captioned, or a second corpus, whose
+photos are extracted and captioned here. Writes `external/POPULATION.json` into the run's folder, and the run's page again.
+
+Keys:
+    run.id: the run; auto or latest: the one that finished training last; champion; or an id.
+    evaluate.split: the split that is compared with the split `train`.
+    external.root: the second corpus; none: the split is compared.
+    external.bins, external.min_photos, external.words: groups of photos that are scored, and words that are listed.
+    external.same_bits: the threshold for near duplicates of training photos.
+    external.seed, bootstrap.*: random choices and confidence intervals.
+    extractor.*: the run's extractor; only a second corpus needs it.
+    decoding.*: how captions of a second corpus are searched for.
 """
 
 from __future__ import annotations
@@ -12,26 +21,32 @@ import re
 import tempfile
 from dataclasses import asdict, replace
 from functools import reduce
+from typing import Any
 
 import pandas as pd
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs import evaluate, extract_features, tokenize_captions
-from jobs.driver.corpus.extractors import resolve_extractor, ship_weights
+from jobs.driver.command import Outcome, run_job
+from jobs.driver.corpus.captions import accept_or_refuse
+from jobs.driver.corpus.configured_extractor import resolve_extractor, ship_weights
 from jobs.driver.corpus.layouts import NoCaptions, at_root, find_corpus, find_photos
-from jobs.driver.job import Job, Outcome, run_job
+from jobs.driver.corpus.photo_features import list_photos, update_features
+from jobs.driver.job import Job
 from jobs.driver.page import write_page
-from jobs.driver.runs.champion import named_run, require_trained
-from jobs.driver.runs.registry import read_json, write_json
+from jobs.driver.runs.registry import read_json
 from jobs.driver.runs.snapshot import pinned
+from jobs.driver.runs.stored_results import store_result, stored_result
+from jobs.driver.runs.trained_run import TrainedRun, chosen_run
 from jobs.driver.scoring.baselines import with_counts
-from jobs.driver.validity.conclusions import farthest, gaps, verdict
+from jobs.driver.scoring.evaluation import split_references
+from jobs.driver.scoring.generation import generate
+from jobs.driver.validity.conclusions import draw_conclusions, farthest_group, missing_data
 from jobs.driver.validity.distances import Distances, measure_distances
-from jobs.driver.validity.near_duplicates import look_alikes, photo_hashes
-from jobs.driver.validity.photo_groups import group_scores
-from jobs.driver.validity.population import Population, lengths, named_objects, nouns, profile, token_table
+from jobs.driver.validity.near_duplicates import find_near_duplicates, photo_hashes
+from jobs.driver.validity.photo_groups import ScoredPhotos, score_groups
+from jobs.driver.validity.population import Population, caption_lengths, named_objects, nouns, profile, token_table
 from jobs.driver.validity.word_shift import missing_words, unseen_words, word_shift
 from udfs.captioner.text import words
 from udfs.errors import InputError
@@ -41,55 +56,55 @@ KEPT = StorageLevel.MEMORY_AND_DISK
 
 
 def main(job: Job) -> Outcome:
-    return validate(job, named_run(job, job.settings.run.id))
-
-
-def validate(job: Job, run_id: str) -> Outcome:
-    folder = require_trained(job.settings, run_id)
-    extractor = read_json(f"{folder}/run.json")["extractor"]
+    run = chosen_run(job)
     captions, captions_version = pinned(job, "captions", "tokenize_captions")
     features, features_version = pinned(job, "features", "extract_features")
-    versions = {"captions": captions_version, "features": features_version}
-    features = features.where(F.col("extractor") == extractor)
+    features = features.where(F.col("extractor") == run.extractor)
     if job.settings.external.root == "none":
         split = job.settings.evaluate.split
-        scored, made_from = evaluated(job, run_id, split)
+        scored, made_from = evaluated(job, run, split)
         training, other = populations(job, ["train", split], captions, features)
         other = replace(other, scored=scored)
     else:
         (training,) = populations(job, ["train"], captions, features)
-        other, made_from = second_corpus(job, folder, extractor)
-    made_from |= {**versions, "external": asdict(job.settings.external), "bootstrap": asdict(job.settings.bootstrap)}
-    uri = f"{folder}/external/{slug(other.name)}.json"
-    last = read_json(uri) or {}
-    photos = other.features.count()
-    if last.get("made_from") == made_from:
-        return outcome(run_id, photos, last, 0)
+        other, made_from = second_corpus(job, run)
+    made_from |= {
+        "captions": captions_version, "features": features_version,
+        "external": asdict(job.settings.external), "bootstrap": asdict(job.settings.bootstrap),
+    }  # fmt: skip
+    uri, photos = run.files.population(slug(other.name)), other.features.count()
+    if comparison := stored_result(uri, made_from):
+        return outcome(run.id, photos, comparison, 0)
     for population in (training, other):
         if population.features.isEmpty():
             raise InputError(
-                f"table features: no photo of {population.name} has a feature of {extractor}, which the run {run_id} was "
-                "trained on; run jobs/extract_features.py with that extractor"
+                f"table features: no photo of {population.name} has a feature of {run.extractor}, which the run {run.id} "
+                "was trained on; run jobs/extract_features.py with that extractor"
             )
-    found = compare(job, folder, training, other)
-    found = {"made_from": made_from, "population": other.name, "photos": photos, **found}
-    write_json(uri, found)
-    write_page(job, run_id, job.settings.evaluate.split)
-    return outcome(run_id, photos, found, photos)
+    comparison = {"population": other.name, "photos": photos, **compare(job, run, training, other)}
+    comparison = store_result(uri, made_from, comparison)
+    write_page(job, run.id, job.settings.evaluate.split)
+    return outcome(run.id, photos, comparison, photos)
 
 
-def outcome(run_id: str, photos: int, found: dict, written: int) -> Outcome:
-    names = ("predictions", "captions", "features")
-    versions = {name: found["made_from"][name] for name in names if name in found["made_from"]}
-    metrics = {key: found[key] for key in ("population", "verdict", "gaps")}
-    metrics["look_alikes"] = len(found["look_alikes"])
-    return Outcome(None, run_id, None, photos, written, photos - written, 0, metrics, versions)
+def outcome(run_id: str, photos: int, comparison: dict[str, Any], written: int) -> Outcome:
+    made_from = comparison["made_from"]
+    metrics = {key: comparison[key] for key in ("population", "verdict", "gaps")}
+    metrics["look_alikes"] = len(comparison["look_alikes"])
+    return Outcome(
+        run=run_id,
+        rows_in=photos,
+        written=written,
+        unchanged=photos - written,
+        metrics=metrics,
+        versions={name: made_from[name] for name in ("predictions", "captions", "features") if name in made_from},
+    )
 
 
 def populations(job: Job, splits: list[str], captions: DataFrame, features: DataFrame) -> list[Population]:
     """The photos of each split that have features, with its captions. All photos are hashed in one pass over their files."""
-    mine = [captions.where(F.col("split") == split) for split in splits]
-    rows = [features.join(part.select("image_id").distinct(), "image_id").persist(KEPT) for part in mine]
+    of_split = [captions.where(F.col("split") == split) for split in splits]
+    rows = [features.join(part.select("image_id").distinct(), "image_id").persist(KEPT) for part in of_split]
     hashes = photo_hashes(job, find_photos(job.spark, job.settings), reduce(DataFrame.unionByName, rows)).persist(KEPT)
     cleaned = words(F.col("text"), job.settings.text.letters_only).alias("words")
     return [
@@ -99,11 +114,11 @@ def populations(job: Job, splits: list[str], captions: DataFrame, features: Data
             hashes=hashes.join(row.select("image_id"), "image_id"),
             captions=part.select("image_id", cleaned).persist(KEPT),
         )
-        for split, part, row in zip(splits, mine, rows, strict=True)
+        for split, part, row in zip(splits, of_split, rows, strict=True)
     ]
 
 
-def evaluated(job: Job, run_id: str, split: str) -> tuple[DataFrame, dict]:
+def evaluated(job: Job, run: TrainedRun, split: str) -> tuple[DataFrame, dict[str, Any]]:
     """The run's captions of a split in the table `predictions`, and what they were made from."""
     if split == "train":
         raise InputError(
@@ -111,31 +126,21 @@ def evaluated(job: Job, run_id: str, split: str) -> tuple[DataFrame, dict]:
         )
     table = job.warehouse.require("predictions", "evaluate")
     version = table.version()
-    scored = table.read(version).where((F.col("run_id") == run_id) & (F.col("split") == split)).persist(KEPT)
+    scored = table.read(version).where((F.col("run_id") == run.id) & (F.col("split") == split)).persist(KEPT)
     if scored.isEmpty():
         raise InputError(
-            f"evaluate.split: the table predictions has no captions of the split {split!r} by the run {run_id}; "
-            f"run jobs/evaluate.py run.id={run_id} evaluate.split={split} first"
+            f"evaluate.split: the table predictions has no captions of the split {split!r} by the run {run.id}; "
+            f"run jobs/evaluate.py run.id={run.id} evaluate.split={split} first"
         )
-    evaluation = read_json(f"{require_trained(job.settings, run_id)}/evaluate-{split}.json") or {}
+    evaluation = read_json(run.files.evaluation(split)) or {}
     return scored, {"predictions": version, "evaluated": evaluation.get("made_from")}
 
 
-def second_corpus(job: Job, folder: str, extractor: str) -> tuple[Population, dict]:
-    """The population of external.root, with features of the run's extractor and its captions, and what it was made from."""
-    other = beside(job)
+def second_corpus(job: Job, run: TrainedRun) -> tuple[Population, dict[str, Any]]:
+    """The population of external.root, with features of the run's extractor and the run's captions, and its identity."""
+    other = second_job(job)
     photos = find_photos(other.spark, other.settings)
-    with tempfile.TemporaryDirectory() as scratch:
-        found, weights = resolve_extractor(job.settings.extractor, scratch)
-        if found.fingerprint != extractor:
-            raise InputError(
-                f"extractor: the configuration means {found.fingerprint}, but the run was trained on {extractor}; "
-                "give the run's configuration"
-            )
-        extracted = extract_features.extract_folder(other, photos, found, ship_weights(job.spark, weights))
-    features = other.warehouse.table("features").read(extracted.version).where(F.col("extractor") == extractor)
-    listed = extract_features.list_photos(other, photos).select("image_id", "content_hash")
-    features = features.join(listed, ["image_id", "content_hash"], "left_semi").persist(KEPT)
+    features = extracted(other, photos, job, run)
     hashes = photo_hashes(other, photos, features).persist(KEPT)
     population = Population(job.settings.external.root, features.select("image_id", "feature"), hashes)
     names = features.agg(F.count("*").alias("n"), F.bit_xor(F.xxhash64("image_id", "content_hash")).alias("x")).first()
@@ -143,51 +148,66 @@ def second_corpus(job: Job, folder: str, extractor: str) -> tuple[Population, di
     captions = captions_of(other)
     if captions is not None:
         made_from["text"] = captions.agg(F.bit_xor(F.xxhash64("image_id", "words"))).first()[0]
-        scored = captioned(job, folder, features, captions)
+        scored = captioned(job, run, features, captions)
         population = replace(population, captions=captions.select("image_id", "words"), scored=scored)
     return population, made_from
 
 
-def beside(job: Job) -> Job:
+def second_job(job: Job) -> Job:
     """The same job for the second corpus, whose tables have names of their own."""
     other = Job(f"{job.name}: second corpus", at_root(job.settings, job.settings.external.root))
     other.spark, other.warehouse = job.spark, job.warehouse.prefixed("external_")
     return other
 
 
+def extracted(other: Job, photos: str, job: Job, run: TrainedRun) -> DataFrame:
+    """The features of the second corpus's photos as they are now. Raises InputError for another extractor than the run's."""
+    with tempfile.TemporaryDirectory() as scratch:
+        extractor, weights = resolve_extractor(job.settings.extractor, scratch)
+        if extractor.fingerprint != run.extractor:
+            raise InputError(
+                f"extractor: the configuration means {extractor.fingerprint}, but the run was trained on {run.extractor}; "
+                "give the run's configuration"
+            )
+        extraction = update_features(other, photos, extractor, ship_weights(job.spark, weights))
+    table = other.warehouse.table("features").read(extraction.version)
+    listed = list_photos(other, photos).select("image_id", "content_hash")
+    current = table.where(F.col("extractor") == run.extractor)
+    return current.join(listed, ["image_id", "content_hash"], "left_semi").persist(KEPT)
+
+
 def captions_of(other: Job) -> DataFrame | None:
-    """image_id, caption_no, text and words of the captions that can be used, whatever their split; None without any."""
+    """image_id, caption_no, text and words of the accepted captions, whatever their split; None if there are none."""
     try:
         corpus = replace(find_corpus(other.spark, other.settings), split_lists={})
     except NoCaptions:
         return None
-    accepted = tokenize_captions.accept_or_refuse(other, corpus).where("reason IS NULL")
+    accepted = accept_or_refuse(other, corpus).where("reason IS NULL")
     captions = accepted.select("image_id", "caption_no", "text", "words").persist(KEPT)
     return None if captions.isEmpty() else captions
 
 
-def captioned(job: Job, folder: str, features: DataFrame, captions: DataFrame) -> DataFrame:
+def captioned(job: Job, run: TrainedRun, features: DataFrame, captions: DataFrame) -> DataFrame:
     """The run's captions of the second corpus, with the counts that BLEU needs."""
-    references = evaluate.split_references(captions.withColumn("split", F.lit("all")), "all")
+    references = split_references(captions.withColumn("split", F.lit("all")), "all")
     with_references = features.join(references.select("image_id"), "image_id")
-    rows = evaluate.generate(job, with_references, folder).join(references, "image_id")
-    return with_counts(rows).persist(KEPT)
+    return with_counts(generate(job, run, with_references).join(references, "image_id")).persist(KEPT)
 
 
-def compare(job: Job, folder: str, training: Population, other: Population) -> dict:
-    """Everything that is said of the two populations, as it is written to the run's folder."""
+def compare(job: Job, run: TrainedRun, training: Population, other: Population) -> dict[str, Any]:
+    """The comparison of two populations, as it is written to the run's folder."""
     settings = job.settings.external
     distances = measure_distances(training.features, other.features, settings.seed)
-    pairs = look_alikes(training.hashes, other.hashes, settings.same_bits)
+    pairs = find_near_duplicates(training.hashes, other.hashes, settings.same_bits)
     far = distances.photos.sort_values("distance", ascending=False).head(FARTHEST)
-    found = {
+    comparison = {
         "distances": distances.summary, "farthest": far.to_dict("records"), "look_alikes": pairs.to_dict("records"),
         "captions": None,
     }  # fmt: skip
     if other.captions is not None:
-        known = set(read_json(f"{folder}/vocabulary.json")["tokens"])
-        found |= compare_captions(job, training, other, known, distances, set(pairs.image_id))
-    return {**found, "verdict": verdict(found), "gaps": gaps(found)}
+        known = set(read_json(run.files.vocabulary)["tokens"])
+        comparison |= compare_captions(job, training, other, known, distances, set(pairs.image_id))
+    return {**comparison, "verdict": draw_conclusions(comparison), "gaps": missing_data(comparison)}
 
 
 def compare_captions(
@@ -196,14 +216,15 @@ def compare_captions(
     settings = job.settings.external
     tokens = token_table(training.captions, other.captions)
     captions = {
-        name: profile(side.captions, lengths(side.captions), tokens, column, known)
+        name: profile(side.captions, caption_lengths(side.captions), tokens, column, known)
         for name, side, column in (("training", training, "training"), ("evaluation", other, "other"))
     }
     sizes = captions["training"]["photos"], captions["evaluation"]["photos"]
     shift = word_shift(tokens, *sizes, settings.words)
     names = nouns(tokens)
     objects = named_objects(other.captions, names).toPandas()
-    groups = group_scores(other.scored, distances.photos, leaked, objects, settings, job.settings.bootstrap)
+    photos = ScoredPhotos(other.scored, distances.photos, leaked, objects)
+    groups = score_groups(photos, settings, job.settings.bootstrap)
     named = [group["name"] for group in groups if group["kind"] == "object"]
     seen = named_objects(training.captions, named).groupBy("token").count().toPandas() if named else pd.DataFrame()
     return {
@@ -219,7 +240,7 @@ def compare_captions(
 
 def far_words(captions: DataFrame, photos: pd.DataFrame, groups: list[dict], most: int) -> list[dict]:
     """The words by which the captions of the farthest photos differ from those of the others."""
-    edge = (farthest(groups) or {}).get("from")
+    edge = (farthest_group(groups) or {}).get("from")
     if edge is None:
         return []
     is_far = captions.join(captions.sparkSession.createDataFrame(photos[["image_id", "distance"]]), "image_id")

@@ -9,7 +9,7 @@ import pytest
 from conftest import Workspace
 from PIL import Image
 
-from jobs.driver.corpus.extractors import resolve_extractor
+from jobs.driver.corpus.configured_extractor import resolve_extractor
 from jobs.driver.runs.registry import run_folder
 from udfs.captioner.model import CaptionerShape, build_captioner
 from udfs.errors import InputError

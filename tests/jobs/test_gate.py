@@ -10,7 +10,7 @@ from jobs.driver.runs.champion import champion, champions, promote
 from jobs.driver.runs.registry import read_json, record_run, run_folder, write_json
 from jobs.driver.scoring.baselines import with_counts
 from jobs.driver.scoring.comparison import Comparison
-from jobs.evaluate import identity
+from jobs.driver.scoring.evaluation import evaluation_identity
 from jobs.gate import against_champion
 from udfs import files
 from udfs.errors import InputError
@@ -44,7 +44,7 @@ def add_run(workspace: Workspace, run: str, right: int, wrong: str = "a grey dog
     counted = with_counts(spark.createDataFrame(rows, "image_id string, hypothesis string, references array<string>"))
     predictions = counted.withColumns({"run_id": F.lit(run), "split": F.lit("test")})
     workspace.table("predictions").replace(predictions, {}, where={"run_id": run})
-    made_from = identity(settings, {"captions": 1, "features": 1}, "drawn")
+    made_from = evaluation_identity(settings, {"captions": 1, "features": 1}, "drawn")
     files.write_bytes(f"{folder}/model.keras", b"")
     write_json(f"{folder}/run.json", {"identity": {"run": run}, "extractor": "drawn"})
     scored = {"version": 1, "photos": PHOTOS, "scored": PHOTOS, "quarantined": 0, "metrics": {}}

@@ -7,10 +7,11 @@ import pytest
 from PIL import Image
 
 from jobs import report
-from jobs.driver.job import Job, perform
-from jobs.driver.validity.near_duplicates import look_alikes, photo_hashes
+from jobs.driver.command import perform
+from jobs.driver.corpus.photo_features import list_photos
+from jobs.driver.job import Job
+from jobs.driver.validity.near_duplicates import find_near_duplicates, photo_hashes
 from jobs.driver.validity.population import named_objects, nouns, token_table
-from jobs.extract_features import list_photos
 from udfs.errors import InputError
 
 
@@ -24,7 +25,7 @@ def test_a_resized_copy_of_a_training_photo_is_found(spark, workspace):
     hashes = photo_hashes(job, f"file://{images}", rows).persist()
     assert hashes.count() == 41  # all but the broken one
     training, other = (hashes.where(f"image_id {sign} '{copy.name}'") for sign in ("!=", "="))
-    (found,) = look_alikes(training, other, 8).to_dict("records")
+    (found,) = find_near_duplicates(training, other, 8).to_dict("records")
     assert (found["image_id"], found["twin"]) == (copy.name, "scene_000000.jpg")
     version = job.warehouse.table("photo_hashes").version()
     photo_hashes(job, f"file://{images}", rows)

@@ -1,7 +1,7 @@
 """The champion: the promoted run, named by the newest of the numbered files in `<paths.runs>/_champions`.
 
-A file is created exclusively and never changed, so of two drivers that move the champion at once one succeeds, and every
-earlier champion remains known.
+A file is created exclusively and never changed. So if two drivers move the champion at once, one of them succeeds and the
+other fails, and every earlier champion remains known.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pyspark.sql import functions as F
 
 from conf import Settings
 from jobs.driver.job import Job
+from jobs.driver.runs.identity import fingerprint_of
 from jobs.driver.runs.registry import (
-    fingerprint,
-    latest_run,
+    Decision,
     read_json,
     record_decision,
     run_folder,
@@ -25,13 +25,22 @@ from jobs.driver.runs.registry import (
 )
 from udfs import files
 from udfs.errors import InputError
+from udfs.run_folder import RunFolder
 
 FILE = re.compile(r"(\d{8})\.json")
 
 
 @dataclass(frozen=True)
 class Champion:
-    """A promotion: its number, the run, the run before it, why, and the figures behind that."""
+    """A promotion.
+
+    Args:
+        number: Counts promotions from 1.
+        run: The id of the promoted run.
+        previous: The id of the champion before it; None for the first.
+        reasons: Why it was promoted, as sentences.
+        metrics: The figures behind the reasons.
+    """
 
     number: int
     run: str
@@ -48,41 +57,41 @@ class Champion:
 def champions(settings: Settings) -> list[Champion]:
     """Every promotion, the current champion last."""
     folder = _folder(settings)
-    found = [name for name in files.names(folder) if FILE.fullmatch(name)]
-    return [Champion(**read_json(f"{folder}/{name}")) for name in found]
+    promotions = [name for name in files.names(folder) if FILE.fullmatch(name)]
+    return [Champion(**read_json(f"{folder}/{name}")) for name in promotions]
 
 
 def champion(settings: Settings) -> Champion | None:
+    """The current champion; None before the first promotion."""
     return (champions(settings) or [None])[-1]
 
 
 def require_champion(settings: Settings) -> Champion:
-    found = champion(settings)
-    if found is None:
+    """The current champion. Raises InputError before the first promotion."""
+    current = champion(settings)
+    if current is None:
         raise InputError(
-            f"run.id: no run in {settings.paths.runs} has been promoted yet; name a run, or run jobs/gate.py or "
-            "jobs/promote.py first"
+            f"run.id: found champion, but no run in {settings.paths.runs} has been promoted yet; give a run's id or latest, "
+            "or run jobs/gate.py or jobs/promote.py first"
         )
-    return found
-
-
-def named_run(job: Job, name: str) -> str:
-    """The id of the run that a name means: champion, auto for the one that finished training last, or an id itself."""
-    if name == "champion":
-        return require_champion(job.settings).run
-    return latest_run(job) if name == "auto" else name
-
-
-def promoted_run(settings: Settings) -> str:
-    """The id that run.id means to a job which uses what was promoted: auto is the champion too."""
-    wanted = settings.run.id
-    return require_champion(settings).run if wanted in ("auto", "champion") else wanted
+    return current
 
 
 def promote(job: Job, run: str, before: Champion | None, reasons: list[str], metrics: dict) -> tuple[Champion, int]:
-    """Makes a run the champion after `before`, and notes that in the table `runs`; returns that table's version too.
+    """Makes a run the champion and records that in the table `runs`.
 
-    Raises RuntimeError where another driver has moved the champion since `before` was read.
+    Args:
+        job: The job that promotes.
+        run: The run's id.
+        before: The champion that the run was compared with.
+        reasons: Why it is promoted, as sentences.
+        metrics: The figures behind the reasons.
+
+    Returns:
+        The promotion, and the version of the table `runs`.
+
+    Raises:
+        RuntimeError: If another driver has moved the champion since `before` was read.
     """
     new = Champion(before.number + 1 if before else 1, run, before.run if before else None, reasons, metrics)
     try:
@@ -96,28 +105,22 @@ def promote(job: Job, run: str, before: Champion | None, reasons: list[str], met
 
 
 def note_promotion(job: Job, new: Champion) -> int:
-    """Writes what follows from a promotion, unless it is there: its row of `runs`, and that its training need not be repeated."""
+    """Records a promotion as a row of the table `runs`, unless it is there, and marks the run as judged.
+
+    Returns:
+        The version of the table `runs`.
+    """
     settle(job.settings, new.run)
     runs = job.warehouse.table("runs")
     if not runs.read().where((F.col("run_id") == new.run) & (F.col("decision") == new.decision)).isEmpty():
         return runs.version()
-    return record_decision(job, new.run, new.decision, True, new.reasons, {}, new.metrics)
+    return record_decision(job, Decision(new.run, new.decision, True, new.reasons, {}, new.metrics))
 
 
 def settle(settings: Settings, run: str) -> None:
-    """Notes that the run was judged: the same tables and settings need not be trained on again."""
-    identity = read_json(f"{run_folder(settings, run)}/run.json")["identity"]
-    write_json(f"{runs_root(settings)}/_judged/{fingerprint(identity)}.json", {"run": run})
-
-
-def require_trained(settings: Settings, run: str) -> str:
-    """The folder of a finished run. Raises InputError where it has no model."""
-    folder = run_folder(settings, run)
-    if not files.exists(f"{folder}/run.json") or not files.exists(f"{folder}/model.keras"):
-        raise InputError(
-            f"run.id: no trained model in {folder}; run jobs/train.py first, or give the id of a finished run"
-        )
-    return folder
+    """Marks a run as judged, so that a retraining with the same tables and settings can be skipped."""
+    identity = read_json(RunFolder(run_folder(settings, run)).about)["identity"]
+    write_json(f"{runs_root(settings)}/_judged/{fingerprint_of(identity)}.json", {"run": run})
 
 
 def _folder(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""Files by age, on any store that fsspec knows."""
+"""Files by their time of modification, on any store that fsspec supports."""
 
 from __future__ import annotations
 
@@ -8,18 +8,29 @@ import fsspec
 
 
 def walk(uri: str) -> Iterator[tuple[str, float]]:
-    """URI and time of the last change, in seconds since 1970, of every file below a folder."""
+    """Yields the URI and the time of modification, in seconds since 1970, of every file below a folder."""
     system, path = fsspec.core.url_to_fs(uri)
     for entry in system.find(path, detail=True).values():
         yield system.unstrip_protocol(entry["name"]), _seconds(system, entry)
 
 
 def newest(folder: str) -> float:
-    """When anything in a folder was last written, in seconds since 1970; 0 where nothing is there."""
+    """The latest time of modification of a file below a folder, in seconds since 1970; 0 if there are no files."""
     return max((modified for _, modified in walk(folder)), default=0.0)
 
 
+def modified(uri: str) -> float | None:
+    """The time of modification of a file, in seconds since 1970; None if there is no such file."""
+    system, path = fsspec.core.url_to_fs(uri)
+    system.invalidate_cache(path)
+    try:
+        return _seconds(system, system.info(path))
+    except FileNotFoundError:
+        return None
+
+
 def delete_tree(uri: str) -> None:
+    """Deletes a file, or a folder with everything in it."""
     system, path = fsspec.core.url_to_fs(uri)
     system.rm(path, recursive=True)
 

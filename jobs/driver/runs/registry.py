@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import Any
 from urllib.parse import urlparse
 
-from pyspark.sql import functions as F
-
 from conf import Settings
-from conf.keys import keys_of
+from jobs.driver.job import Job
+from jobs.driver.runs.old_files import modified
 from jobs.driver.spark.hadoop_files import absolute
 from udfs import files
-from udfs.engine.plan import workers_differ
 from udfs.errors import InputError
+from udfs.run_folder import RunFolder
 
-if TYPE_CHECKING:
-    from jobs.driver.job import Job
+NAMES = ("auto", "latest", "champion")  # of runs, instead of an id
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 # A run has one row for its training, whose decision is empty, and one for each decision about it.
 SCHEMA = (
@@ -28,15 +28,46 @@ SCHEMA = (
 KEYS = ["run_id", "decision"]
 
 
-def run_folder(settings: Settings, run_id: str) -> str:
-    """The URI of a run's folder. Raises InputError for an id that would leave paths.runs, or means something else."""
-    if not run_id or run_id[0] in "._" or any(c in run_id for c in "/\\\x00"):
+@dataclass(frozen=True)
+class Decision:
+    """A decision about a run.
+
+    Args:
+        run_id: The run's id.
+        name: What was decided; together with the run's id it identifies the decision.
+        promoted: Whether the run became the champion.
+        reasons: Why, as sentences.
+        versions: The versions of the tables that the decision is based on.
+        metrics: The numbers behind the reasons.
+    """
+
+    run_id: str
+    name: str
+    promoted: bool
+    reasons: list[str]
+    versions: dict[str, int]
+    metrics: dict[str, float]
+
+
+def require_run_id(run_id: str, key: str = "run.id") -> str:
+    """Returns a run's id unchanged.
+
+    Raises:
+        InputError: If it cannot name a folder, or is a name with another meaning, such as `latest`. The message names `key`.
+    """
+    if run_id in NAMES:
+        raise InputError(f"{key}: found {run_id}, expected the id of one run; give its id")
+    if not ID.fullmatch(run_id):
         raise InputError(
-            f"run.id: found {run_id!r}, expected a name without slashes that begins with neither . nor _; change run.id"
+            f"{key}: found {run_id!r}, expected letters, digits, '.', '_' and '-' in an id that begins with neither '.' "
+            f"nor '_' nor '-'; change {key}"
         )
-    if run_id in ("auto", "champion"):
-        raise InputError(f"run.id: found {run_id!r}, expected the id of one run; give its id")
-    return f"{runs_root(settings)}/{run_id}"
+    return run_id
+
+
+def run_folder(settings: Settings, run_id: str) -> str:
+    """The URI of a run's folder. Raises InputError for an id that cannot name one."""
+    return f"{runs_root(settings)}/{require_run_id(run_id)}"
 
 
 def runs_root(settings: Settings) -> str:
@@ -45,45 +76,46 @@ def runs_root(settings: Settings) -> str:
     return root if urlparse(root).scheme else f"file://{root}"
 
 
-def identity(settings: Settings, made_from: dict) -> dict:
-    """What decides the outcome of a training run, flat: settings and the table versions it reads."""
-    found = {
-        name: getattr(getattr(settings, name.partition(".")[0]), key.name.partition(".")[2])
-        for name, key in keys_of(Settings).items()
-        if key.affects_training
-    }
-    if workers_differ(settings.communication):
-        found["train.workers"] = settings.train.workers
-    return {**found, **{f"tables.{key}": value for key, value in made_from.items()}}
-
-
-def fingerprint(values: dict) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def read_json(uri: str) -> dict | None:
+def read_json(uri: str) -> dict[str, Any] | None:
+    """Reads a JSON file; None if it does not exist."""
     return json.loads(files.read_bytes(uri)) if files.exists(uri) else None
 
 
-def write_json(uri: str, value: dict) -> None:
+def write_json(uri: str, value: dict[str, Any]) -> None:
+    """Writes a JSON file, in one move."""
     files.write_text(uri, json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
 def record_run(
     job: Job, run_id: str, config: str, versions: dict[str, int], metrics: dict[str, float], status: str
 ) -> int:
-    """Writes a run's row, replacing an earlier one; returns the table's version."""
+    """Writes the row of a run's training, in place of an earlier one.
+
+    Args:
+        job: The job that writes.
+        run_id: The run's id.
+        config: Its settings, as YAML.
+        versions: The versions of the tables that it reads.
+        metrics: Its numbers.
+        status: `running` or `trained`.
+
+    Returns:
+        The version of the table `runs`.
+    """
     return _record(job, (run_id, "", config, versions, _numbers(metrics), status, False, [], datetime.now(UTC)))
 
 
-def record_decision(
-    job: Job, run_id: str, decision: str, promoted: bool, reasons: list[str], versions: dict, metrics: dict
-) -> int:
-    """Writes a decision about a run as a row of its own, once for each name of a decision; returns the table's version."""
-    status = "promoted" if promoted else "refused"
-    return _record(
-        job, (run_id, decision, "", versions, _numbers(metrics), status, promoted, reasons, datetime.now(UTC))
-    )
+def record_decision(job: Job, decision: Decision) -> int:
+    """Writes the row of a decision about a run, in place of an earlier one of the same name.
+
+    Returns:
+        The version of the table `runs`.
+    """
+    row = (
+        decision.run_id, decision.name, "", decision.versions, _numbers(decision.metrics),
+        "promoted" if decision.promoted else "refused", decision.promoted, decision.reasons, datetime.now(UTC),
+    )  # fmt: skip
+    return _record(job, row)
 
 
 def _numbers(metrics: dict) -> dict[str, float]:
@@ -95,10 +127,17 @@ def _record(job: Job, row: tuple) -> int:
     return job.warehouse.table("runs").upsert(rows, KEYS, {}, tombstone="status")
 
 
-def latest_run(job: Job) -> str:
-    """The id of the run that finished last. Raises InputError where none has."""
-    rows = job.warehouse.require("runs", "train").read().where("status = 'trained'")
-    newest = rows.orderBy(F.desc("updated")).first()
-    if newest is None:
-        raise InputError("run.id: no run has finished training yet; run jobs/train.py first")
-    return newest.run_id
+def latest_run(settings: Settings) -> str:
+    """The id of the run in `paths.runs` whose model was saved last, which is the last step of a training.
+
+    Raises:
+        InputError: If no run has finished training.
+    """
+    root = runs_root(settings)
+    saved = {
+        run_id: modified(RunFolder(f"{root}/{run_id}").model) for run_id in files.names(root) if ID.fullmatch(run_id)
+    }
+    finished = {run_id: time for run_id, time in saved.items() if time is not None}
+    if not finished:
+        raise InputError(f"run.id: found no finished run in {settings.paths.runs}; run jobs/train.py first")
+    return max(finished, key=lambda run_id: (finished[run_id], run_id))

@@ -72,9 +72,30 @@ def compare_with_baselines(
     return Comparison(rows.count(), 0, figures)
 
 
-def describe(values: np.ndarray, confidence: float) -> dict[str, float]:
+def with_interval(values: np.ndarray, confidence: float) -> dict[str, float]:
     """A figure and its bootstrap interval, for a JSON line."""
     return {"value": round(float(values[0]), 6), **interval_of(values, confidence)}
+
+
+def comparison_report(comparison: Comparison, first: str, second: str, confidence: float) -> dict[str, dict]:
+    """Every figure of two systems and of the second minus the first, each with its interval, for a JSON line.
+
+    Args:
+        comparison: The comparison of both systems.
+        first: The name of the system that is subtracted.
+        second: The name of the other one.
+        confidence: Confidence level of the intervals.
+    """
+    differences = {}
+    for name in FIGURES:
+        values = comparison.difference(name, first, second)
+        share = float((values[1:] > 0).mean())
+        differences[name] = {**with_interval(values, confidence), "share_above_0": round(share, 4)}
+    figures = {
+        system: {name: with_interval(comparison.figures[system][name], confidence) for name in FIGURES}
+        for system in (first, second)
+    }
+    return {"runs": figures, "difference": differences}
 
 
 def _of_run(name: str, rows: DataFrame) -> list[DataFrame]:

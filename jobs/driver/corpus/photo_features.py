@@ -1,0 +1,205 @@
+"""Lists the photos of a folder, and computes their features on the executors."""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from conf import Settings
+from jobs.driver.corpus.configured_extractor import probe
+from jobs.driver.corpus.layouts import empty_photo_files, photo_files
+from jobs.driver.job import Job
+from jobs.driver.spark.session import spark_settings
+from jobs.driver.tables.quarantine import quarantine
+from jobs.driver.tables.store import TableStore
+from udfs.errors import InputError
+from udfs.vision.decode import PhotoLimits
+from udfs.vision.extraction_task import RESULT_SCHEMA, extract
+from udfs.vision.extractor import Extractor
+
+# Bytes that Spark adds to a file's size when it packs files into tasks: so many that only the number of photos counts.
+OPEN_COST = 2**36
+BATCHES_A_TASK = 8
+ROUNDS = 4  # tasks for each slot, if there are enough photos, because slots may differ in speed
+KEYS = ["image_id", "extractor"]
+
+
+@dataclass(frozen=True)
+class PhotoFolder:
+    """The files in a folder of photos.
+
+    Args:
+        uri: The folder.
+        files: A row for each file: image_id, length (bytes) and content_hash, as `list_photos` returns them; persisted.
+        count: Number of files.
+    """
+
+    uri: str
+    files: DataFrame
+    count: int
+
+    @cached_property
+    def readable(self) -> DataFrame:
+        """The files that are neither empty nor too large."""
+        return self.files.where(F.col("content_hash").isNotNull())
+
+    @cached_property
+    def unreadable(self) -> DataFrame:
+        """The files that are empty or too large."""
+        return self.files.where(F.col("content_hash").isNull())
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What `update_features` did: the version of the table `features`, and the numbers of photos."""
+
+    version: int
+    photos: int
+    written: int
+    unchanged: int
+    quarantined: int
+
+
+def photo_limits(settings: Settings) -> PhotoLimits:
+    """Which pictures the configuration refuses."""
+    return PhotoLimits(settings.corpus.max_pixels, settings.corpus.min_side, settings.corpus.convert)
+
+
+def list_photos(job: Job, folder: str) -> DataFrame:
+    """image_id, length (bytes) and content_hash (SHA-256) of each file; no hash for files that are empty or too large."""
+    files, empty = photo_files(job.spark, folder), empty_photo_files(job.spark, folder)
+    limit, no_hash = job.settings.corpus.max_bytes, F.lit(None).cast("string")
+    columns = ["image_id", "length", "content_hash"]
+    readable = files.where(F.col("length") <= limit).withColumn("content_hash", F.sha2("content", 256))
+    oversized = files.where(F.col("length") > limit).withColumn("content_hash", no_hash)
+    empty = empty.withColumns({"length": F.lit(0).cast("long"), "content_hash": no_hash})
+    return readable.select(columns).unionByName(oversized.select(columns)).unionByName(empty.select(columns))
+
+
+def open_photo_folder(job: Job, folder: str, key: str) -> PhotoFolder:
+    """Lists a folder of photos. Raises InputError, which names the configuration key, if it holds no files."""
+    listed = list_photos(job, folder).persist(StorageLevel.DISK_ONLY)
+    count = listed.count()
+    if not count:
+        raise InputError(f"{key}: found no files in {folder}, expected photos; check the path")
+    return PhotoFolder(folder, listed, count)
+
+
+def update_features(job: Job, folder: str, extractor: Extractor, weights: str | None) -> Extraction:
+    """Brings the table `features` up to date with the photos of a folder, and quarantines those that cannot be used.
+
+    Args:
+        job: The job, whose name the quarantine records.
+        folder: The folder of the photos, as a URI.
+        extractor: The network.
+        weights: The name of its weights file on the executors; None for random weights.
+
+    Raises:
+        InputError: If the folder holds no usable photo.
+    """
+    table = job.warehouse.table("features")
+    photos = open_photo_folder(job, folder, "corpus.root")
+    new = photos.readable
+    if table.version() is not None and not job.settings.extractor.recompute:
+        known = table.read().where(F.col("extractor") == extractor.fingerprint).select("image_id", "content_hash")
+        new = new.join(known, ["image_id", "content_hash"], "left_anti")
+    new = new.persist(StorageLevel.DISK_ONLY)
+    unchanged = photos.count - new.count() - photos.unreadable.count()
+    computed = compute_features(job, photos, new, extractor, weights)
+    written = computed.where("feature IS NOT NULL").count()
+    refused = quarantine(job, refusals(job.settings, photos, computed))
+    rows = _table_rows(photos, computed, extractor)
+    version = table.version()
+    if written or _has_refused(table, rows):
+        version = table.upsert(rows, KEYS, {"extractor": extractor.fingerprint}, tombstone="feature")
+    if version is None:
+        raise InputError(
+            f"corpus.root: all {photos.count} files in {folder} were refused; the table quarantine holds the reasons"
+        )
+    return Extraction(version, photos.count, written, unchanged, refused)
+
+
+def compute_features(
+    job: Job, photos: PhotoFolder, new: DataFrame, extractor: Extractor, weights: str | None
+) -> DataFrame:
+    """The features, or the refusals, of some photos of a folder.
+
+    Args:
+        job: The job.
+        photos: The folder.
+        new: image_id and content_hash of the photos to compute, persisted.
+        extractor: The network.
+        weights: The name of its weights file on the executors; None for random weights.
+
+    Returns:
+        Rows in the extractor's RESULT_SCHEMA, computed and persisted.
+    """
+    spark, settings = job.spark, job.settings
+    count, batch_size = new.count(), settings.extractor.batch_size
+    if not count:
+        return spark.createDataFrame([], RESULT_SCHEMA)
+    cores = int(spark.conf.get("spark.task.cpus", "1"))
+    shape = probe(spark, extractor, weights, cores)
+    job.log.info(f"{count} photos to compute with {extractor.name}, {extractor.layer} {shape}, {extractor.precision}")
+    rows = photo_files(spark, photos.uri).join(F.broadcast(new.select("image_id", "content_hash")), "image_id")
+    work = partial(extract, extractor, weights, photo_limits(settings), batch_size, cores)
+    with even_tasks(spark, photos.count, batch_size):
+        computed = rows.select("image_id", "content_hash", "content").mapInArrow(work, RESULT_SCHEMA)
+        computed = computed.persist(StorageLevel.DISK_ONLY)
+        computed.count()
+    return computed
+
+
+def even_tasks(spark: SparkSession, photos: int, batch_size: int) -> AbstractContextManager[None]:
+    """A context in which Spark packs photos into tasks of equal size whose number is a multiple of the task slots.
+
+    So every slot is busy to the end: 96 photos in batches of 32 would leave one of two slots idle for a third of the time.
+    A task costs about 0.15 s in addition to its photos, so with many photos a task holds up to BATCHES_A_TASK batches.
+
+    Args:
+        spark: The session.
+        photos: Number of files in the folder.
+        batch_size: Photos in a batch, which is also the number of rows that Python gets at a time.
+    """
+    slots = spark.sparkContext.defaultParallelism
+    batches_a_slot = math.ceil(photos / (batch_size * slots))
+    rounds = max(math.ceil(batches_a_slot / BATCHES_A_TASK), min(ROUNDS, batches_a_slot), 1)
+    tasks = slots * rounds
+    task_bytes = max(1, math.ceil(photos / tasks)) * OPEN_COST - OPEN_COST // 2
+    packing = {
+        "spark.sql.files.openCostInBytes": OPEN_COST,
+        "spark.sql.files.maxPartitionBytes": task_bytes,
+        "spark.sql.execution.arrow.maxRecordsPerBatch": batch_size,
+    }
+    return spark_settings(spark, packing)
+
+
+def refusals(settings: Settings, photos: PhotoFolder, computed: DataFrame) -> DataFrame:
+    """The quarantine rows of the photos that were not decoded or not read: source, key, reason, details."""
+    reason = F.when(F.col("length") == 0, "empty_file").otherwise("too_many_bytes")
+    details = F.concat(F.col("length"), F.lit(f" bytes; corpus.max_bytes={settings.corpus.max_bytes}"))
+    columns = [F.lit(photos.uri).alias("source"), F.col("image_id").alias("key"), "reason", "details"]
+    not_read = photos.unreadable.withColumns({"reason": reason, "details": details}).select(columns)
+    return not_read.unionByName(computed.where("feature IS NULL").select(columns))
+
+
+def _table_rows(photos: PhotoFolder, computed: DataFrame, extractor: Extractor) -> DataFrame:
+    """Rows for the table `features`. A refused photo has a null feature, which removes its earlier row."""
+    refused = photos.unreadable.select("image_id", "content_hash")
+    return computed.unionByName(refused, allowMissingColumns=True).select(
+        "image_id", F.lit(extractor.fingerprint).alias("extractor"), "feature", "feature_shape", "content_hash"
+    )
+
+
+def _has_refused(table: TableStore, rows: DataFrame) -> bool:
+    """Whether the table holds features of photos that are refused now."""
+    if table.version() is None:
+        return False
+    refused = rows.where("feature IS NULL").select(KEYS)
+    return not table.read().join(refused, KEYS, "left_semi").isEmpty()
