@@ -12,26 +12,28 @@ import sys
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+from plans import with_changes
 
 from udfs.engine import attempts, checkpoint
+from udfs.engine.events import Event, Result, decode
 from udfs.engine.plan import Member, Plan
 from udfs.engine.supervisor import free_port, start_process
+from udfs.run_folder import RunFolder
 
 
 class Gang:
     """Processes of `python -m udfs.engine.worker` for one attempt at a plan; their events arrive in `events`, by rank."""
 
     def __init__(self, plan: Plan, workers: int):
-        folder = plan.run_folder
+        folder = RunFolder(plan.run_folder)
         self.attempt = attempts.begin(folder, attempts.newest(folder), {"host": "test"})
         addresses = [f"127.0.0.1:{free_port()}" for _ in range(workers)]
         self.logs = [tempfile.TemporaryFile("w+") for _ in addresses]  # noqa: SIM115
-        self.events: list[list[dict]] = [[] for _ in addresses]
+        self.events: list[list[Event | None]] = [[] for _ in addresses]  # None: the process ended
         self.changed = threading.Condition()
         self.processes = [
             start_process(plan.to_json(), Member(self.attempt, rank, addresses, 1, []), self.logs[rank])
@@ -44,29 +46,29 @@ class Gang:
     def _follow(self, rank: int) -> None:
         for line in self.processes[rank].stdout:
             with self.changed:
-                self.events[rank].append(json.loads(line))
+                self.events[rank].append(decode(line))
                 self.changed.notify_all()
         with self.changed:
-            self.events[rank].append({"kind": "died"})
+            self.events[rank].append(None)
             self.changed.notify_all()
 
-    def wait_for(self, rank: int, *kinds: str, timeout: float = 300) -> dict:
-        """The first event of one of these kinds; a worker that dies before fails the test with its last lines."""
+    def wait_for(self, rank: int, kind: type[Event], timeout: float = 300) -> Event:
+        """The first event of a kind; a worker that ends before fails the test with its last lines."""
         with self.changed:
-            assert self.changed.wait_for(lambda: self._find(rank, kinds), timeout), f"no {kinds} in {timeout} s"
-            found = self._find(rank, kinds)
-        assert found["kind"] in kinds, self.log(rank)
-        return found
+            assert self.changed.wait_for(lambda: self._find(rank, kind), timeout), f"no {kind} in {timeout} s"
+            (event,) = self._find(rank, kind)
+        assert event is not None, self.log(rank)
+        return event
 
-    def _find(self, rank: int, kinds: tuple[str, ...]) -> dict | None:
-        return next((event for event in self.events[rank] if event["kind"] in (*kinds, "died")), None)
+    def _find(self, rank: int, kind: type[Event]) -> list[Event | None]:
+        return [event for event in self.events[rank] if event is None or isinstance(event, kind)][:1]
 
     def log(self, rank: int) -> str:
         self.logs[rank].seek(0)
         return self.logs[rank].read()
 
     def results(self) -> list[dict]:
-        return [self.wait_for(rank, "result")["result"] for rank in range(len(self.processes))]
+        return [self.wait_for(rank, Result).summary for rank in range(len(self.processes))]
 
     def __enter__(self) -> Gang:
         return self
@@ -109,8 +111,8 @@ def history(plan: Plan) -> list[dict]:
 
 def final_weights(plan: Plan) -> list:
     """All variables of model and optimizer after the last epoch."""
-    found = checkpoint.latest(plan.run_folder)
-    assert found.state["epoch"] == plan.epochs + 1
+    found = checkpoint.latest(RunFolder(plan.run_folder))
+    assert found.progress.epoch == plan.epochs + 1
     return found.variables
 
 
@@ -119,7 +121,7 @@ def path_of(plan: Plan) -> Path:
 
 
 def in_folder(plan: Plan, folder: Path, **changes) -> Plan:
-    return replace(plan, run_folder=f"file://{folder}", **changes)
+    return with_changes(plan, run_folder=f"file://{folder}", **changes)
 
 
 def worker_processes(ancestor: int) -> list[psutil.Process]:

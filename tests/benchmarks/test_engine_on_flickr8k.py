@@ -16,7 +16,9 @@ from gang import final_weights, in_folder, path_of, train_to_the_end
 
 from jobs.driver.gang.launcher import run_gang
 from jobs.driver.gang.lease import Lease
-from jobs.train import find_run, make_plan
+from jobs.driver.runs.training_plan import make_plan, specify_run
+from udfs.engine.events import Event, Ready, Started, Step
+from udfs.run_folder import RunFolder
 
 FOUR_EPOCHS = ["train.batch_size=32", "train.epochs=4"]  # 1,600 captions: 50 steps each
 EVERY = 40
@@ -24,7 +26,7 @@ EVERY = 40
 
 def plan_of(workspace: Workspace, name: str, *overrides: str):
     job = workspace.job("train", *FOUR_EPOCHS, *overrides)
-    return in_folder(make_plan(job, find_run(job)), workspace.folder / "runs" / name)
+    return in_folder(make_plan(job, specify_run(job)), workspace.folder / "runs" / name)
 
 
 def differences(one, other) -> tuple[float, float]:
@@ -64,28 +66,31 @@ class Harm:
         self.rank, self.what = rank, what
         self.pids, self.at, self.reached, self.back, self.began = {}, None, 0, None, None
 
-    def __call__(self, event: dict) -> None:
-        place = (event.get("epoch", 1) - 1) * 50 + event.get("step", 0)
-        if event["kind"] == "started":
-            self.pids[event["rank"]] = event["pid"]
-        elif event["rank"] == 0 and event["kind"] == "ready" and self.at:
-            self.began = place
-        elif event["rank"] == 0 and event["kind"] == "step":
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self.pids[event.rank] = event.pid
+        elif event.rank == 0 and isinstance(event, Ready) and self.at:
+            self.began = place(event)
+        elif event.rank == 0 and isinstance(event, Step):
             if self.at and self.began is not None and self.back is None:
                 self.back = time.monotonic() - self.at
             if not self.at:
-                self.reached = place
-                if event["epoch"] == 3 and 5 < event["step"] < 45:
+                self.reached = place(event)
+                if event.epoch == 3 and 5 < event.step < 45:
                     self.at = time.monotonic()
                     os.kill(self.pids[self.rank], self.what)
+
+
+def place(event: Ready | Step) -> int:
+    return (event.epoch - 1) * 50 + event.step
 
 
 def test_recovery(real_photos):
     overrides = [f"recovery.checkpoint_every={EVERY}", "recovery.stall_timeout=8", "recovery.restart_pause=1"]
     job = real_photos.job("train", *FOUR_EPOCHS, *overrides)
     quiet = plan_of(real_photos, "quiet", *overrides)
-    with Lease(quiet.run_folder, 60, False) as lease:
-        run_gang(job.spark, quiet, job.settings.train, lease, lambda event: None, print)
+    with Lease(RunFolder(quiet.run_folder), 60, False) as lease:
+        run_gang(job.spark, quiet, job.settings, lease, lambda event: None)
     print("\n| harm | seconds to the next step | steps redone | final weights |\n|---|---|---|---|")
     for name, harm in {
         "a worker killed": Harm(1, signal.SIGKILL),
@@ -93,8 +98,8 @@ def test_recovery(real_photos):
         "a worker stopped": Harm(1, signal.SIGSTOP),
     }.items():
         plan = plan_of(real_photos, name.replace(" ", "-"), *overrides)
-        with Lease(plan.run_folder, 60, False) as lease:
-            run_gang(job.spark, plan, job.settings.train, lease, harm, lambda text: None)
+        with Lease(RunFolder(plan.run_folder), 60, False) as lease:
+            run_gang(job.spark, plan, job.settings, lease, harm)
         same = all(a.tobytes() == b.tobytes() for a, b in zip(final_weights(quiet), final_weights(plan), strict=True))
         redone = harm.reached - harm.began
         print(f"| {name} | {harm.back:.1f} | {redone} | {'the same bits' if same else 'differ'} |", flush=True)

@@ -13,11 +13,12 @@ import pytest
 from pyspark.sql import functions as F
 
 from conf.schema import Extractor as ExtractorSettings
-from jobs.driver.corpus.extractors import resolve_extractor
+from jobs.driver.corpus.configured_extractor import resolve_extractor
 from jobs.driver.corpus.layouts import photo_files
-from jobs.extract_features import even_tasks
+from jobs.driver.corpus.photo_features import even_tasks
 from udfs.vision.decode import PhotoLimits, decode_photo
-from udfs.vision.extractor import RESULT_SCHEMA, build_network, extract, find_network
+from udfs.vision.extraction_task import RESULT_SCHEMA, extract
+from udfs.vision.extractor import build_network, resolve_network
 
 FLICKR8K = Path(os.environ.get("FLICKR8K", "../shared/flickr8k"))
 BATCH, ROUNDS = 32, 3
@@ -47,7 +48,7 @@ def plain_program(folder: Path, extractor):
     import tensorflow as tf
 
     network, size = build_network(extractor, None)
-    _, module = find_network(extractor.name)
+    _, module = resolve_network(extractor.name)
     predict = tf.function(
         lambda x: network(module.preprocess_input(tf.cast(x, tf.float32)), training=False), reduce_retracing=True
     )

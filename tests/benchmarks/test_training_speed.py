@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from conftest import Workspace, spark_submit
 
-from jobs.train import find_files
+from jobs.driver.runs.training_plan import split_files
 from udfs.captioner.model import CaptionerShape, build_captioner
+from udfs.captioner.training import CaptionerTask
 from udfs.engine.reader import read_file
 
 FLICKR8K = Path(os.environ.get("FLICKR8K", "../shared/flickr8k"))
@@ -54,11 +55,11 @@ class Captions(keras.utils.PyDataset):
 
 
 def plain_words_per_second(workspace, shape: CaptionerShape) -> float:
-    split = find_files(workspace.table("examples").read(), 16, 35)["train"]
-    parts = [read_file(file, split.width) for lane in split.lanes for file in lane]
-    photo, tokens = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+    split, task = split_files(workspace.table("examples").read(), 16)["train"], CaptionerTask(shape, width=35)
+    parts = [read_file(task, file) for file in split.files_of(0, 1)]
+    photo, tokens = (np.concatenate([getattr(part, name) for part in parts]) for name in ("photo", "tokens"))
     rows = np.repeat(np.arange(len(photo)), tokens.shape[1])
-    data = Captions(tokens.reshape(-1, split.width), photo, rows)
+    data = Captions(tokens.reshape(-1, task.width), photo, rows)
     model = build_captioner(shape)
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(data, verbose=0, epochs=1)
@@ -83,7 +84,7 @@ def test_an_epoch_keeps_up_with_plain_keras(flickr8k, workers, threads, window):
     vocabulary = json.loads((flickr8k.folder / "runs" / run / "vocabulary.json").read_text())["tokens"]
     plain = plain_words_per_second(flickr8k, CaptionerShape(len(vocabulary), 1280))
     print(
-        f"\ntraining: workers={workers} threads={threads} length_window={window}: {ours:.0f} words/s, "
+        f"\ntraining: workers={workers} threads={threads} bucket_by_length={window}: {ours:.0f} words/s, "
         f"{plain:.0f} with Keras fit, ratio {ours / plain:.2f}"
     )
     assert ours / plain >= 0.8

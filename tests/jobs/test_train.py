@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +22,14 @@ import conf
 from jobs.driver.gang.launcher import GangFailed, run_gang
 from jobs.driver.gang.lease import Lease
 from jobs.driver.gang.preflight import require_members
-from jobs.train import find_run, make_plan, require_possible, uneven_shards
-from udfs.engine import checkpoint
+from jobs.driver.runs.training_plan import make_plan, specify_run
+from jobs.train import uneven_shards
+from udfs.engine import attempts, checkpoint
+from udfs.engine.events import Epoch, Event, Placed, Ready, Started, Step
 from udfs.errors import InputError
+from udfs.run_folder import RunFolder
 
-# 160 captions in batches of two, from lanes of 55, 55 and 50; a checkpoint every 15 steps.
+# 160 captions in batches of two, from shards of 55, 55 and 50; a checkpoint every 15 steps.
 EPOCHS, STEPS, EVERY = 16, 83, 15
 LONGER = [
     f"train.epochs={EPOCHS}",
@@ -46,8 +48,8 @@ def quiet(parquet_pipeline) -> Workspace:
 
 
 def weights(workspace: Workspace, run: str) -> list[np.ndarray]:
-    found = checkpoint.latest(str(workspace.folder / "runs" / run))
-    assert found.state["epoch"] == EPOCHS + 1
+    found = checkpoint.latest(RunFolder(str(workspace.folder / "runs" / run)))
+    assert found.progress.epoch == EPOCHS + 1
     return found.variables
 
 
@@ -63,19 +65,19 @@ class Saboteur:
         self.folder, self.attempt, self.pids, self.ports = folder, 0, {}, []
         self.harmed, self.reached, self.saved, self.ready = set(), {}, {}, {}
 
-    def __call__(self, event: dict) -> None:
-        kind, rank = event["kind"], event["rank"]
-        if kind == "placed" and rank == 1:
+    def __call__(self, event: Event) -> None:
+        rank = event.rank
+        if isinstance(event, Placed) and rank == 1:
             self.attempt += 1
             if self.attempt == 1:
-                self.take_port(event["address"])
-        elif kind == "started":
-            self.pids[rank] = event["pid"]
-        elif kind == "ready" and rank == 0:
+                self.take_port(event.address)
+        elif isinstance(event, Started):
+            self.pids[rank] = event.pid
+        elif isinstance(event, Ready) and rank == 0:
             self.ready[self.attempt] = place(event)
-        elif kind == "step" and rank == 0:
+        elif isinstance(event, Step) and rank == 0:
             self.reached[self.attempt] = place(event)
-        elif kind == "epoch" and rank == 0 and event["epoch"] >= 4 * (self.attempt - 1):
+        elif isinstance(event, Epoch) and rank == 0 and event.metrics.epoch >= 4 * (self.attempt - 1):
             threading.Timer(0.1, self.harm).start()  # in the middle of the next epoch
 
     def take_port(self, address: str) -> None:
@@ -93,18 +95,24 @@ class Saboteur:
             os.kill(self.pids[rank], what)
 
 
-def place(event: dict) -> int:
+def place(event: Ready | Step) -> int:
     """Steps since the beginning of training."""
-    return (event["epoch"] - 1) * STEPS + event["step"]
+    return (event.epoch - 1) * STEPS + event.step
 
 
-def test_one_job_survives_a_taken_port_killed_workers_and_a_stopped_one(quiet, tmp_path):
+def restarts(caplog) -> list[str]:
+    """The launcher's messages about failed attempts."""
+    return [message for message in caplog.messages if message.startswith("attempt ") and " failed: " in message]
+
+
+def test_one_job_survives_a_taken_port_killed_workers_and_a_stopped_one(quiet, caplog):
     job = quiet.job("train", *LONGER, "recovery.max_restarts=4", "recovery.stall_timeout=8")
-    plan = in_folder(make_plan(job, find_run(job)), quiet.folder / "runs" / "troubled")
+    plan = in_folder(make_plan(job, specify_run(job)), quiet.folder / "runs" / "troubled")
     assert plan.steps == STEPS
-    saboteur, said = Saboteur(quiet.folder / "runs" / "troubled"), []
-    with Lease(plan.run_folder, 60, False) as lease:
-        results = run_gang(job.spark, plan, job.settings.train, lease, saboteur, said.append)
+    saboteur = Saboteur(quiet.folder / "runs" / "troubled")
+    with Lease(RunFolder(plan.run_folder), 60, False) as lease:
+        results = run_gang(job.spark, plan, job.settings, lease, saboteur)
+    said = restarts(caplog)
     assert [result["epochs"] for result in results] == [EPOCHS, EPOCHS]
     assert_same_bits(quiet, "troubled")
     assert [line.split(" failed: ")[0] for line in said] == [f"attempt {n}" for n in (1, 2, 3, 4)]
@@ -121,14 +129,12 @@ def test_one_job_survives_a_taken_port_killed_workers_and_a_stopped_one(quiet, t
     assert [json.loads(line)["epoch"] for line in lines] == list(range(1, EPOCHS + 1))
 
 
-def test_a_gang_that_fails_again_and_again_ends_with_the_last_lines_of_the_culprit(quiet):
+def test_a_gang_that_fails_again_and_again_ends_with_the_last_lines_of_the_culprit(quiet, caplog):
     job = quiet.job("train", *LONGER, "recovery.max_restarts=1")
-    broken = replace(make_plan(job, find_run(job)), optimizer="none such")
-    said = []
-    plan = in_folder(broken, quiet.folder / "runs" / "broken")
-    with Lease(plan.run_folder, 60, False) as lease, pytest.raises(GangFailed) as caught:
-        run_gang(job.spark, plan, job.settings.train, lease, lambda event: None, said.append)
-    assert len(said) == 1
+    plan = in_folder(make_plan(job, specify_run(job)), quiet.folder / "runs" / "broken", name="none such")
+    with Lease(RunFolder(plan.run_folder), 60, False) as lease, pytest.raises(GangFailed) as caught:
+        run_gang(job.spark, plan, job.settings, lease, lambda event: None)
+    assert len(restarts(caplog)) == 1
     assert "ended with exit code 1; its last lines:" in str(caught.value)
     assert "KeyError: 'none such'" in str(caught.value)
 
@@ -146,7 +152,7 @@ def test_an_executor_is_killed_and_gpus_are_those_that_spark_assigned(quiet, tmp
     errors, killed = [], False
     for line in process.stderr:
         errors.append(line)
-        if line.startswith("epoch 2/") and not killed:
+        if line.startswith("train: epoch 2/") and not killed:
             executors = [p for p in psutil.Process(process.pid).children(recursive=True) if is_executor(p)]
             assert len(executors) == 2
             executors[0].kill()
@@ -155,7 +161,7 @@ def test_an_executor_is_killed_and_gpus_are_those_that_spark_assigned(quiet, tmp
     text = "".join(errors)
     assert re.search(r"attempt 1 failed: worker \d on .* (was lost with its executor|was killed)", text), text
     assert text.count("GPUs 7, of which TensorFlow finds 0; ring") == 4, "two workers, twice"
-    assert len([line for line in errors if line.startswith("epoch ")]) == EPOCHS, "no epoch was trained twice"
+    assert len([line for line in errors if line.startswith("train: epoch ")]) == EPOCHS, "no epoch was trained twice"
     assert_same_bits(quiet, "executors")
 
 
@@ -186,7 +192,7 @@ def test_training_goes_on_after_its_driver_was_killed(quiet):
     """The workers leave with the driver, though stopped; the same command resumes. Meanwhile a second driver is refused."""
     process = start_train(quiet, "run.id=killed")
     for line in process.stderr:
-        if line.startswith("epoch 3/"):
+        if line.startswith("train: epoch 3/"):
             break
     workers = worker_processes(process.pid)
     for worker in workers:  # or training would be over before the second driver is refused
@@ -212,7 +218,9 @@ def test_a_run_is_not_resumed_on_another_version_of_its_examples(quiet, tmp_path
     shutil.copytree(quiet.folder, tmp_path / "copy", symlinks=True)
     copy = Workspace(tmp_path / "copy", quiet.overrides)
     version = copy.run("build_examples", "examples.rows_per_file=5").version
-    with pytest.raises(InputError, match=rf"quiet was started otherwise: tables\.examples was 1 and is {version};"):
+    with pytest.raises(
+        InputError, match=rf"quiet was created with different settings: tables\.examples was 1 and is {version};"
+    ):
         copy.run("train", *LONGER, "run.id=quiet")
 
 
@@ -251,28 +259,30 @@ def test_metrics_reach_tensorboard_and_mlflow_too(quiet, monkeypatch):
 
 def test_a_gang_that_does_not_assemble_in_time_is_ended(quiet):
     job = quiet.job("train", *LONGER, "recovery.max_restarts=0", "recovery.start_timeout=1")
-    plan = in_folder(make_plan(job, find_run(job)), quiet.folder / "runs" / "slow")
+    plan = in_folder(make_plan(job, specify_run(job)), quiet.folder / "runs" / "slow")
     began = time.monotonic()
-    with Lease(plan.run_folder, 60, False) as lease, pytest.raises(GangFailed, match=r"train\.start_timeout: 0 of 2"):
-        run_gang(job.spark, plan, job.settings.train, lease, lambda event: None, print)
+    message = r"recovery\.start_timeout: 0 of 2"
+    with Lease(RunFolder(plan.run_folder), 60, False) as lease, pytest.raises(GangFailed, match=message):
+        run_gang(job.spark, plan, job.settings, lease, lambda event: None)
     assert time.monotonic() - began < 30
-    # A member's watch looks once a second whether the driver has hung up.
+    # A member checks once a second whether the driver has closed the connection.
     while worker_processes(os.getpid()):
         assert time.monotonic() - began < 60, "a worker of the ended gang lives on"
         time.sleep(0.1)
 
 
 @pytest.mark.parametrize(
-    ("probe", "needed", "words"),
+    ("attempt", "needed", "words"),
     [
-        ("absent.json", 1, r"paths\.runs: a task on .* cannot use"),
-        ("there", 2**60, r"spark\.executor\.memoryOverhead: "),
+        (7, 1, r"paths\.runs: a task on .* cannot use"),
+        (1, 2**60, r"spark\.executor\.memoryOverhead: "),
     ],
 )
-def test_a_gang_without_files_or_memory_is_refused(quiet, tmp_path, probe, needed, words):
-    (tmp_path / "there").write_text("")
+def test_a_gang_without_files_or_memory_is_refused(quiet, tmp_path, attempt, needed, words):
+    folder = RunFolder(f"file://{tmp_path}")
+    attempts.begin(folder, 0, {})
     with pytest.raises(InputError, match=words):
-        require_members(quiet.job("train").spark, 2, f"file://{tmp_path}", f"file://{tmp_path}/{probe}", needed)
+        require_members(quiet.job("train").spark, 2, folder, attempt, needed)
 
 
 @pytest.mark.parametrize(
@@ -290,20 +300,20 @@ def test_a_spark_that_cannot_run_a_gang_is_refused(quiet, keys, words):
     assert not (quiet.folder / "runs" / "refused").exists()
 
 
-@pytest.mark.parametrize("other", ["gradient_rank=4", "ema_momentum=0.9"])
+@pytest.mark.parametrize("other", ["communication.powersgd_rank=4", "optimizer.ema_decay=0.9"])
 def test_what_workers_that_train_alone_cannot_share_is_refused(other):
     key = other.partition("=")[0]
-    with pytest.raises(InputError, match=f"train.{key}: .*communication.local_sgd_steps.* to 0"):
-        require_possible(conf.load(None, [f"train.{other}", "communication.local_sgd_steps=5"]))
-    require_possible(conf.load(None, [f"train.{other}"]))
+    with pytest.raises(InputError, match=f"{key}: .*communication.local_sgd_steps.* to 0"):
+        conf.load(None, [other, "communication.local_sgd_steps=5"])
+    conf.load(None, [other])
 
 
 def test_tied_embeddings_have_no_bias_to_begin_with():
     with pytest.raises(InputError, match=r"model.initial_bias: .*set it to zeros"):
-        require_possible(conf.load(None, ["model.initial_bias=frequencies", "model.tie_embeddings=true"]))
+        conf.load(None, ["model.initial_bias=frequencies", "model.tie_embeddings=true"])
 
 
 def test_shards_that_workers_cannot_share_evenly_are_told():
     assert uneven_shards(16, 4) is None
-    assert "16 shards for 3 workers give some of them 6" in uneven_shards(16, 3)
+    assert "16 shards for 3 workers, some workers read 6" in uneven_shards(16, 3)
     assert "12% longer than with 18 shards" in uneven_shards(16, 3)

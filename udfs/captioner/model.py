@@ -1,10 +1,11 @@
-"""The thesis's captioner: an LSTM over the words and a dense layer over the photo's feature, added (the "merge" model)."""
+"""The captioner: an LSTM over the words and a dense layer over the photo's feature, added (the "merge" model)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ TRUNK_OUTPUT, LOGITS = "decoder", "logits"
 
 @dataclass(frozen=True)
 class CaptionerShape:
-    """Sizes of a captioner: of its vocabulary (reserved tokens included), the flat photo feature, and its layers."""
+    """Sizes of a captioner: of its vocabulary (with the reserved tokens), of the flat photo feature, and of its layers."""
 
     vocabulary_size: int
     feature_size: int
@@ -34,54 +35,47 @@ class CaptionerShape:
         return words * embedded + lstm + (self.feature_size + 1 + units + 1) * units + head
 
 
-def set_number_format(precision: str) -> None:
-    """Keras's number formats, for what is built from now on: float32, float64, or mixed_bfloat16.
-
-    With the last, weights and gradients are float32, and layers compute in bfloat16.
-    """
-    import keras
-
-    keras.config.set_floatx("float64" if precision == "float64" else "float32")
-    keras.config.set_dtype_policy(precision)
-
-
 def build_captioner(shape: CaptionerShape) -> keras.Model:
     """The captioner, from (tokens, photo) to the logits of each next word.
 
-    Inputs: tokens int32 (batch, steps), padded with 0; photo (batch, feature_size) in Keras's float type.
-    Output: logits (batch, steps, vocabulary_size) in that type; step t is read after tokens 0..t. Where embeddings are
-    tied, logits are the products with each word's embedding (Press and Wolf, 2017), and lstm_units equals embedding_dim.
+    With tied embeddings, logits are the products with each word's embedding (Press and Wolf, 2017), and lstm_units must equal
+    embedding_dim.
+
+    Returns:
+        A model with the inputs tokens, int32 (batch, steps), padded with 0, and photo, (batch, feature_size) in Keras's float
+        dtype. Its output is logits, (batch, steps, vocabulary_size) in that dtype; step t depends on tokens 0..t.
     """
     import keras
     from keras import layers
 
     tokens = keras.Input((None,), dtype="int32", name="tokens")
     photo = keras.Input((shape.feature_size,), name="photo")
-    kind = layers.ReversibleEmbedding if shape.tie_embeddings else layers.Embedding
-    embedding = kind(shape.vocabulary_size, shape.embedding_dim, mask_zero=True, name="embedding")
+    layer = layers.ReversibleEmbedding if shape.tie_embeddings else layers.Embedding
+    embedding = layer(shape.vocabulary_size, shape.embedding_dim, mask_zero=True, name="embedding")
     words = embedding(tokens)
     words = layers.Dropout(shape.dropout, name="word_dropout")(words)
     words = layers.LSTM(shape.lstm_units, return_sequences=True, name="lstm")(words)
-    seen = layers.Dropout(shape.dropout, name="photo_dropout")(photo)
-    seen = layers.Dense(shape.lstm_units, activation="relu", name="photo_dense")(seen)
-    seen = layers.Reshape((1, shape.lstm_units), name="photo_step")(seen)
-    both = layers.Add(name="merge")([words, seen])
-    both = layers.Dense(shape.lstm_units, activation="relu", name=TRUNK_OUTPUT)(both)
+    image = layers.Dropout(shape.dropout, name="photo_dropout")(photo)
+    image = layers.Dense(shape.lstm_units, activation="relu", name="photo_dense")(image)
+    image = layers.Reshape((1, shape.lstm_units), name="photo_step")(image)
+    merged = layers.Add(name="merge")([words, image])
+    merged = layers.Dense(shape.lstm_units, activation="relu", name=TRUNK_OUTPUT)(merged)
     tied = shape.tie_embeddings
     head = partial(embedding, reverse=True) if tied else layers.Dense(shape.vocabulary_size, name=LOGITS)
-    return keras.Model([tokens, photo], head(both), name="captioner")
+    return keras.Model([tokens, photo], head(merged), name="captioner")
 
 
-def predict_frequencies(captioner: keras.Model, counts: tuple[int, ...]) -> None:
-    """Sets the bias of the logits so that a captioner whose weights say nothing predicts each word as often as it occurs.
+def set_initial_bias(captioner: keras.Model, counts: tuple[int, ...]) -> None:
+    """Sets the bias of the logits to the log of each word's share, so that training need not learn it.
 
-    counts: by token_id; one more of each is supposed, so that none is impossible.
+    Args:
+        counts: Occurrences by token_id. One is added to each, so that no word is impossible.
     """
-    seen = np.array(counts) + 1.0
-    captioner.get_layer(LOGITS).bias.assign(np.log(seen / seen.sum()))
+    smoothed = np.array(counts) + 1.0
+    captioner.get_layer(LOGITS).bias.assign(np.log(smoothed / smoothed.sum()))
 
 
-def logits_head(captioner: keras.Model):
+def logits_head(captioner: keras.Model) -> Callable[[Any], Any]:
     """The function from the trunk's output (..., lstm_units) to logits (..., vocabulary_size)."""
     from keras import layers
 
@@ -91,11 +85,11 @@ def logits_head(captioner: keras.Model):
     return captioner.get_layer(LOGITS)
 
 
-def trained_trunk(captioner: keras.Model):
+def training_trunk(captioner: keras.Model) -> Callable[..., Any]:
     """The function of (tokens, photo, training) to the trunk's output, (captions, steps, lstm_units), for training.
 
-    The captioner's own layers, but for the loop of its LSTM. Keras's mask is left out: padding comes last, so it touches
-    nothing that a word is predicted from.
+    It uses the captioner's own layers, except for the loop of its LSTM. It leaves out Keras's mask: padding comes last, so no
+    prediction depends on it.
     """
     import tensorflow as tf
 
@@ -106,40 +100,7 @@ def trained_trunk(captioner: keras.Model):
     def trunk(tokens, photo, training: bool):
         words = layer("word_dropout")(tf.identity(layer("embedding")(tokens)), training=training)
         weights = (tf.cast(weight, words.dtype) for weight in (cell.kernel, cell.recurrent_kernel, cell.bias))
-        seen = layer("photo_dense")(layer("photo_dropout")(photo, training=training))
-        return layer(TRUNK_OUTPUT)(lstm(words, *weights) + seen[:, None, :])
+        image = layer("photo_dense")(layer("photo_dropout")(photo, training=training))
+        return layer(TRUNK_OUTPUT)(lstm(words, *weights) + image[:, None, :])
 
     return trunk
-
-
-def summed_loss(captioner: keras.Model):
-    """A function of (tokens, photo, training, smoothing) to the summed loss of all next-word predictions and their number.
-
-    tokens: int32 (captions, steps + 1), padded with 0. Position t predicts token t + 1; where that is padding, nothing is
-    predicted. One pass over a caption gives the losses that one sample per (prefix, next word) would, since an LSTM's
-    state at t depends on tokens 0..t alone. Logits are computed only where a word is predicted.
-    smoothing: the share of a target's probability that is spread evenly over the vocabulary (Szegedy et al., 2016).
-
-    Returns: floats of Keras's float type: the sum to minimise; the sum of cross-entropies in nats, without smoothing;
-    correct argmax predictions; the number of predicted words.
-    """
-    import keras
-    import tensorflow as tf
-
-    trunk, head, precision = trained_trunk(captioner), logits_head(captioner), keras.config.floatx()
-
-    def loss(tokens, photo, training: bool, smoothing: float = 0.0):
-        inputs, targets = tokens[:, :-1], tokens[:, 1:]
-        hidden = trunk(inputs, photo, training)
-        predicted = targets != 0
-        logits = tf.cast(head(tf.boolean_mask(hidden, predicted)), precision)
-        words = tf.boolean_mask(targets, predicted)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=words, logits=logits)
-        correct = tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32) == words, logits.dtype)
-        total, target = tf.reduce_sum(losses), losses
-        if smoothing:
-            even = tf.reduce_logsumexp(logits, axis=-1) - tf.reduce_mean(logits, axis=-1)
-            target = (1 - smoothing) * losses + smoothing * even
-        return tf.reduce_sum(target), total, tf.reduce_sum(correct), tf.cast(tf.size(words), precision)
-
-    return loss

@@ -1,34 +1,52 @@
-"""BLEU of the validation photos during training, from the examples that the workers hold."""
+"""BLEU of the validation photos during training, from the examples that the workers read."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
-from udfs.captioner.beam_search import Decoder
+from udfs.captioner.beam_search import Decoder, Search
+from udfs.captioner.examples import CaptionExamples
 from udfs.captioner.text import END, PADDING, START
-from udfs.engine.reader import Split, read_file
-from udfs.scoring.bleu import ORDERS, bleu_counts
+from udfs.scoring.bleu import ORDERS, BleuCounts, bleu_counts, bleu_scores
 
 BATCH = 256
 
 
-def count_ngrams(decoder: Decoder, split: Split, rank: int, workers: int) -> np.ndarray:
-    """The summed BLEU counts of captions of the photos in rank's lanes, as a row.
+class BleuScorer:
+    """Captions photos with the captioner as it is when called, and counts BLEU's n-grams.
 
-    References are token ids. A word outside the vocabulary is one that no caption can hold, so the counts are those of the
-    words, except that captions longer than text.max_length are cut off.
+    References are token ids. A word outside the vocabulary is one that no caption can contain, so the counts are those of the
+    words, except that captions longer than text.max_length are cut.
+
+    Args:
+        captioner: The model.
+        max_length: The largest number of words in a caption.
+        beam_width: Beam width; 1 is greedy decoding.
     """
-    total = np.zeros(2 * len(ORDERS) + 2, "int64")
-    for lane in split.lanes[rank::workers]:
-        for file in lane:
-            photo, tokens, counts = read_file(file, split.width)
-            for start in range(0, len(photo), BATCH):
-                part = slice(start, start + BATCH)
-                for caption, rows, count in zip(decoder.captions(photo[part]), tokens[part], counts[part], strict=True):
-                    total += bleu_counts(caption, [without_marks(row) for row in rows[:count]]).as_row()
-    return total
+
+    def __init__(self, captioner: Any, max_length: int, beam_width: int = 1):
+        self._decoder = Decoder(captioner, max_length, Search(beam_width))
+
+    def count(self, files: Iterator[CaptionExamples]) -> np.ndarray:
+        """The summed BLEU counts of one caption per photo, int64 (10,), as `BleuCounts.as_row` orders them."""
+        total = np.zeros(2 * len(ORDERS) + 2, "int64")
+        for examples in files:
+            for start in range(0, len(examples.photo), BATCH):
+                rows = slice(start, start + BATCH)
+                captions = self._decoder.captions(examples.photo[rows])
+                for caption, references, count in zip(
+                    captions, examples.tokens[rows], examples.counts[rows], strict=True
+                ):
+                    total += bleu_counts(caption, [words_of(row) for row in references[:count]]).as_row()
+        return total
+
+    def scores(self, totals: np.ndarray) -> dict[str, float]:
+        return bleu_scores(BleuCounts.from_row(totals))
 
 
-def without_marks(row: np.ndarray) -> list[int]:
-    """The token ids of a caption's words."""
-    return [int(token) for token in row if token not in (PADDING, START, END)]
+def words_of(tokens: np.ndarray) -> list[int]:
+    """The token ids of a caption's words, without padding, start and end."""
+    return [int(token) for token in tokens if token not in (PADDING, START, END)]

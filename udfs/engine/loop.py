@@ -4,296 +4,247 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from udfs.captioner.beam_search import Decoder, Search
-from udfs.captioner.model import build_captioner, set_number_format
-from udfs.captioner.validation import count_ngrams
-from udfs.devices import use_task_devices
 from udfs.engine import checkpoint
+from udfs.engine.arrays import Array
 from udfs.engine.attempts import RunWriter
-from udfs.engine.checkpoint import Checkpoint
-from udfs.engine.learning_curves import best_line, diagnose, out_of_patience
+from udfs.engine.checkpoint import Checkpoint, Progress
+from udfs.engine.events import Epoch, Event, Ready, Step, Validation
+from udfs.engine.export import model_bytes
+from udfs.engine.learning_curves import best_epoch, diagnose, out_of_patience
+from udfs.engine.metrics import EpochMetrics, Sums, WorkerMetrics
 from udfs.engine.plan import Member, Plan
-from udfs.engine.reader import Split, worker_batches
-from udfs.engine.step import Engine
+from udfs.engine.reader import Pass, Split, WorkerBatch, read_file, worker_batches
+from udfs.engine.replica import Replica
+from udfs.engine.strategy import device_summary, join_gang
+from udfs.engine.task import Scorer
 from udfs.engine.tensorboard import event_file
 from udfs.engine.usage import Usage
 from udfs.errors import InputError
-from udfs.scoring.bleu import ORDERS, BleuCounts, bleu_scores
+from udfs.run_folder import RunFolder
 
 REPORT_SECONDS = 0.5
-HEARTBEAT_SECONDS = 3600
-BLEU = tuple(f"bleu{order}" for order in ORDERS)
-BEGINNING = {"epoch": 1, "step": 0, "sums": [0.0, 0.0, 0.0], "seconds": 0.0, "history": []}
 
 
-def train(plan: Plan, member: Member, report: Callable[[dict], None]) -> dict:
-    """Trains the captioner together with the other members; every one returns the same summary.
+def train(plan: Plan, member: Member, report: Callable[[Event], None]) -> dict[str, Any]:
+    """Trains a plan together with the other members.
 
-    Starts at the newest checkpoint of the run folder. The chief writes checkpoints, metrics.jsonl, TensorBoard's event
-    files and model.keras, which holds the weights of the best epoch by the plan's monitor. `report` receives what happens
-    as it happens. Raises InputError where going on is pointless, and Superseded where a newer attempt holds the run.
+    Training starts at the newest checkpoint of the run folder. The chief writes checkpoints, metrics.jsonl, TensorBoard's event
+    files, and model.keras with the weights of the best epoch.
+
+    Args:
+        report: Receives events as they happen.
+
+    Returns:
+        The summary, the same on every worker: epochs, best_epoch, that epoch's losses and scores, and the diagnosis.
+
+    Raises:
+        InputError: If another attempt would fail in the same way.
+        Superseded: If a newer attempt holds the run.
     """
-    return Training(plan, member, start_engine(plan, member), report).run()
-
-
-def start_engine(plan: Plan, member: Member) -> Engine:
-    """Joins the gang: TensorFlow's collectives start here and wait for every member."""
-    cluster = {"cluster": {"worker": member.addresses}, "task": {"type": "worker", "index": member.rank}}
-    os.environ["TF_CONFIG"] = json.dumps(cluster)
-    use_task_devices(member.cores, member.gpus)
-    import tensorflow as tf
-
-    if plan.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    communication = tf.distribute.experimental.CommunicationImplementation
-    # NCCL needs a GPU that TensorFlow sees, whatever Spark assigned.
-    ring = communication.NCCL if tf.config.list_physical_devices("GPU") else communication.RING
-    chosen = communication.AUTO if plan.collectives == "auto" else ring
-    options = tf.distribute.experimental.CommunicationOptions(implementation=chosen)
-    wait_long_for_heartbeats(member.workers)
-    strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
-    return Engine(strategy, plan, member.rank, member.workers)
-
-
-def wait_long_for_heartbeats(workers: int) -> None:
-    """Keeps TensorFlow from ending a gang whose heartbeats are late, as they are behind gradients on a slow link.
-
-    A peer that died is noticed by its closed connections, and the driver's watch ends an attempt that makes no steps.
-    """
-    from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
-    from tensorflow.python.eager import context
-
-    # What MultiWorkerMirroredStrategy would set, but for the time; it has no option for it.
-    context.context().configure_coordination_service(
-        service_type="standalone",
-        service_leader="/job:worker/replica:0/task:0",
-        coordinated_jobs=[CoordinatedJob(name="worker", num_tasks=workers)],
-        heartbeat_timeout_in_ms=HEARTBEAT_SECONDS * 1000,
-    )
-
-
-def describe_devices(member: Member, collectives: str) -> str:
-    """What this worker computes on, and how it exchanges gradients."""
-    import tensorflow as tf
-
-    found = len(tf.config.list_physical_devices("GPU"))
-    if not member.gpus:
-        return f"{member.cores} CPU threads; {collectives}"
-    chosen = "NCCL" if found and collectives == "ring" else collectives
-    return f"GPUs {', '.join(member.gpus)}, of which TensorFlow finds {found}; {chosen}"
+    replica = Replica(join_gang(plan, member), plan, member.rank, member.workers)
+    return Training(plan, member, replica, report).run()
 
 
 class Training:
-    """One worker's way through the epochs. `state` is what a checkpoint holds beside arrays; `best` only the chief has."""
+    """One worker's way through the epochs. `best`, the weights of the best epoch, is kept by the chief only."""
 
-    def __init__(self, plan: Plan, member: Member, engine: Engine, report: Callable[[dict], None]):
-        self.plan, self.member, self.engine = plan, member, engine
-        self.writer = RunWriter(plan.run_folder, member.attempt)
-        self.best: list[np.ndarray] = []
-        self.state = dict(BEGINNING)
-        self._report, self._reported = report, 0.0
+    def __init__(self, plan: Plan, member: Member, replica: Replica, report: Callable[[Event], None]):
+        self.plan, self.member, self.replica, self.report = plan, member, replica, report
+        self.communication = replica.communication
+        self.folder = RunFolder(plan.run_folder)
+        self.writer = RunWriter(self.folder, member.attempt)
+        self.best: list[Array] = []
+        self.progress = Progress()
+        self._reported = 0.0
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         self.restore()
-        devices = describe_devices(self.member, self.plan.collectives)
-        self.report("ready", epoch=self.state["epoch"], step=self.state["step"], devices=devices)
-        while not self.finished():
-            line = self.train_epoch()
+        devices = device_summary(self.member, self.plan.communication.collectives)
+        self.report(Ready(self.member.rank, self.progress.epoch, self.progress.step, devices))
+        while not self.is_finished():
+            metrics = self.train_epoch()
             if self.member.is_chief:
-                self.keep(line)
-            self.save_checkpoint(line["epoch"], self.plan.steps)
-            self.report("epoch", **line)
+                self.write_epoch(metrics)
+            self.save_checkpoint(metrics.epoch, self.plan.steps)
+            self.report(Epoch(self.member.rank, metrics))
         if self.member.is_chief:
-            self.save_model()
-        self.wait_for_all()  # nobody leaves before the chief has saved
-        best = best_line(self.state["history"], self.plan.monitor)
-        summary = {key: best[key] for key in ("loss", "val_loss", "val_accuracy", *BLEU) if key in best}
-        diagnosis = asdict(diagnose(self.state["history"]))
-        return {"epochs": len(self.state["history"]), "best_epoch": best["epoch"], **summary, "diagnosis": diagnosis}
+            self.writer.write_bytes(self.folder.model, model_bytes(self.plan.task, self.best))
+        self.wait_for_all()  # no worker leaves before the chief has saved
+        return self.summary()
 
-    def finished(self) -> bool:
-        plan, history = self.plan, self.state["history"]
-        return self.state["epoch"] > plan.epochs or out_of_patience(history, plan.monitor, plan.patience)
+    def is_finished(self) -> bool:
+        plan, history = self.plan, self.progress.history
+        return self.progress.epoch > plan.epochs or out_of_patience(history, plan.monitor, plan.patience)
+
+    def summary(self) -> dict[str, Any]:
+        history, task = self.progress.history, self.plan.task
+        best = best_epoch(history, self.plan.monitor)
+        names = ("loss", "val_loss", *(f"val_{name}" for name in task.metric_names), *task.score_names)
+        chosen = {name: best.values[name] for name in names if name in best.values}
+        return {"epochs": len(history), "best_epoch": best.epoch, **chosen, "diagnosis": asdict(diagnose(history))}
 
     def restore(self) -> None:
-        """Goes on from the newest checkpoint, which the chief reads and shares."""
-        plan, member, name = self.plan, self.member, ""
-        if member.is_chief and (found := checkpoint.latest(plan.run_folder, self.with_own_state())):
-            self.engine.restore(found.variables)
-            self.best, self.state, name = found.best, found.state, found.name
-        self.engine.synchronise(member.is_chief)
-        shared = self._shared({"state": self.state, "checkpoint": name})
-        self.state = shared["state"]
-        if shared["checkpoint"] and member.rank in self.with_own_state():
-            self.engine.restore_own(checkpoint.own(plan.run_folder, shared["checkpoint"], member.rank))
+        """Continues from the newest checkpoint, which the chief reads and shares."""
+        member, name = self.member, ""
+        if member.is_chief and (found := checkpoint.latest(self.folder, self.ranks_with_state())):
+            self.replica.restore(found.variables)
+            self.best, self.progress, name = found.best, found.progress, found.name
+        self.replica.broadcast(member.is_chief)
+        shared = self._from_chief({"progress": self.progress.to_json(), "checkpoint": name})
+        self.progress = Progress.from_json(shared["progress"])
+        if shared["checkpoint"] and member.rank in self.ranks_with_state():
+            self.communication.restore(checkpoint.worker_state(self.folder, shared["checkpoint"], member.rank))
 
-    def with_own_state(self) -> range:
-        """The ranks that have something which the chief's checkpoint does not hold."""
-        return range(
-            self.member.workers
-            if (self.plan.average_every or self.plan.gradient_rank) and self.member.workers > 1
-            else 0
-        )
+    def ranks_with_state(self) -> range:
+        """The ranks whose own state is kept beside the chief's checkpoint."""
+        return range(self.member.workers if self.communication.has_worker_state else 0)
 
     def wait_for_all(self) -> None:
-        self.engine.exchange.total([np.ones(1)])
+        self.replica.collectives.total([np.ones(1)])
 
-    def train_epoch(self) -> dict:
-        """The rest of an epoch and its validation; moves the state to the next one. Returns the line of metrics.jsonl."""
-        plan, state = self.plan, self.state
-        epoch, first, saved = state["epoch"], state["step"], state["step"]
-        # What was summed before a restart counts once: all workers' sums are in the chief's.
-        sums = np.array(state["sums"]) * (self.member.is_chief or not plan.average_every)
-        began, usage, captions = time.monotonic() - state["seconds"], Usage(self.member), 0
-        for step, batch in enumerate(self.batches(plan.train, epoch, plan.seed, first), first + 1):
-            sums += self.engine.train(batch, (plan.seed, epoch, step, self.member.rank), plan.updates_after(step))
-            captions += batch.captions
-            if plan.averages_after(step):
-                self.engine.average()
-            if not math.isfinite(sums[0]):
-                raise InputError(
-                    f"optimizer.learning_rate: found {plan.learning_rate}, and the loss of epoch {epoch} became {sums[0]} at "
-                    f"step {step}; lower it, or set optimizer.clip_norm=1"
-                )
-            seconds = time.monotonic() - began
-            self.moved("step", epoch, step, plan.steps, loss=sums[0] / max(sums[2], 1), seconds=seconds)
-            due = plan.checkpoint_every and step // plan.checkpoint_every > saved // plan.checkpoint_every
-            if due and plan.agrees_after(step) and step < plan.steps:
-                saved = step
-                self.state = {**state, "step": step, "sums": self.over_all(sums).tolist(), "seconds": seconds}
-                self.save_checkpoint(epoch, step)
-        seconds, sums = time.monotonic() - began, self.over_all(sums)
-        with self.engine.averaged():
+    def train_epoch(self) -> EpochMetrics:
+        """Trains the rest of an epoch and validates it; moves the progress to the next epoch."""
+        epoch, member = self.progress.epoch, self.member
+        began, usage = time.monotonic() - self.progress.seconds, Usage(member)
+        sums, examples = self.train_steps(began)
+        seconds, total = time.monotonic() - began, self.communication.total(sums)
+        with self.replica.averaged_weights():
             validation = self.validate(epoch)
-        rows = self.engine.exchange.by_rank(
-            np.array([captions, *usage.row(), self.engine.checksum()]), self.member.rank
-        )
+        row = np.array([examples, *usage.row(), self.replica.checksum()])
+        rows = self.replica.collectives.by_rank(row, member.rank)
         require_equal(rows[:, -1], epoch)
-        with self.engine.averaged():
+        with self.replica.averaged_weights():
             scores = self.score(epoch)
-        line = {
-            **epoch_metrics(plan, epoch, sums, validation, seconds),
-            **scores,
-            "learning_rate": self.engine.learning_rate,
-            "workers": [self._worker_line(rank, row) for rank, row in enumerate(rows)],
-        }
-        self.state = {**BEGINNING, "epoch": epoch + 1, "history": [*state["history"], line]}
-        return line
+        metrics = EpochMetrics(
+            epoch,
+            {**self.epoch_values(total, validation, seconds), **scores, "learning_rate": self.replica.learning_rate},
+            tuple(self._worker_metrics(rank, row) for rank, row in enumerate(rows)),
+            self.plan.task.example_unit,
+        )
+        self.progress = Progress(epoch=epoch + 1, history=[*self.progress.history, metrics])
+        return metrics
 
-    def validate(self, epoch: int) -> np.ndarray:
-        """The global (summed loss, correct words, words) on the validation split."""
-        sums, steps = np.zeros(3), self.plan.validation.steps(self.plan.batch_size)
+    def train_steps(self, began: float) -> tuple[Sums, int]:
+        """The remaining steps of an epoch that began at a monotonic time: its sums, and the examples of this worker."""
+        plan, progress, rank = self.plan, self.progress, self.member.rank
+        epoch, saved, examples = progress.epoch, progress.step, 0
+        sums = Sums.zeros(len(plan.task.metric_names))
+        if progress.sums:
+            sums = self.communication.resumed(Sums(np.array(progress.sums)))
+        batches = self.batches(plan.train, epoch, plan.seed, progress.step)
+        for step, batch in enumerate(batches, progress.step + 1):
+            seed = (plan.seed, epoch, step, rank)
+            sums += self.replica.train(batch.arrays, seed, plan.updates_after(step))
+            examples += batch.examples
+            if self.communication.agrees_after(step):
+                self.communication.agree()
+            self._require_finite(sums, epoch, step)
+            seconds = time.monotonic() - began
+            self._report_step(Step(rank, epoch, step, plan.steps, sums.mean_loss, seconds))
+            due = plan.checkpoint_every and step // plan.checkpoint_every > saved // plan.checkpoint_every
+            if due and self.communication.agrees_after(step) and step < plan.steps:
+                saved = step
+                total = self.communication.total(sums).values.tolist()
+                self.progress = replace(progress, step=step, sums=total, seconds=seconds)
+                self.save_checkpoint(epoch, step)
+        return sums, examples
+
+    def validate(self, epoch: int) -> Sums:
+        """The sums over the validation split, of all workers."""
+        sums, steps = Sums.zeros(len(self.plan.task.metric_names)), self.plan.validation.steps(self.plan.batch_size)
         for step, batch in enumerate(self.batches(self.plan.validation, epoch, None), 1):
-            sums += self.engine.validate(batch)
-            self.moved("validation", epoch, step, steps)
-        return self.engine.exchange.total([sums])[0]
+            sums += self.replica.validate(batch.arrays)
+            self._report_step(Validation(self.member.rank, epoch, step, steps))
+        return Sums(self.replica.collectives.total([sums.values])[0])
 
     def score(self, epoch: int) -> dict[str, float]:
-        """BLEU-1..4 of captions of the validation photos, each worker decoding its own, where that is wanted."""
-        if not self.plan.validation_bleu:
+        """The task's scores of the validation split, to which each worker contributes its shards."""
+        scorer, plan, member = self.scorer, self.plan, self.member
+        if scorer is None:
             return {}
-        self.moved("validation", epoch, 0, 0)
-        counts = count_ngrams(self.decoder, self.plan.validation, self.member.rank, self.member.workers)
-        (total,) = self.engine.exchange.total([counts])
-        return bleu_scores(BleuCounts.from_row(total))
+        self._report_step(Validation(member.rank, epoch, 0, 0))
+        files = plan.validation.files_of(member.rank, member.workers)
+        counts = scorer.count(read_file(plan.task, file) for file in files)
+        return scorer.scores(self.replica.collectives.total([counts])[0])
 
     @cached_property
-    def decoder(self) -> Decoder:
-        """Reads the captioner's weights when it is called."""
-        plan = self.plan
-        return Decoder(self.engine.captioner, plan.validation.width - 1, Search(plan.validation_beam_width))
+    def scorer(self) -> Scorer | None:
+        return self.plan.task.scorer(self.replica.model)
 
-    def over_all(self, sums: np.ndarray) -> np.ndarray:
-        """The epoch's sums over all workers."""
-        return self.engine.exchange.total([sums])[0] if self.plan.average_every else sums
-
-    def batches(self, split: Split, epoch: int, seed: int | None, start: int = 0):
+    def batches(self, split: Split, epoch: int, seed: int | None, start: int = 0) -> Iterator[WorkerBatch]:
         plan, member = self.plan, self.member
-        return worker_batches(
-            split, plan.batch_size, plan.shape.feature_size, member.rank, member.workers, epoch, seed, start,
-            plan.length_window,
-        )  # fmt: skip
+        order = Pass(plan.batch_size, member.rank, member.workers, epoch, seed, start, plan.bucket_by_length)
+        return worker_batches(plan.task, split, order)
 
-    def keep(self, line: dict) -> None:
-        """The chief's writing at an epoch's end."""
-        history = self.state["history"]
-        if best_line(history, self.plan.monitor) is line:
-            with self.engine.averaged():
-                self.best = self.engine.weights()
-        self.writer.write_text("metrics.jsonl", "".join(json.dumps(past) + "\n" for past in history))
-        self.writer.write_bytes(f"tensorboard/events.out.tfevents.{line['epoch']:010d}.captioner", event_file(line))
+    def write_epoch(self, metrics: EpochMetrics) -> None:
+        """Writes the metrics of an epoch, and keeps the weights if it is the best one."""
+        history = self.progress.history
+        if best_epoch(history, self.plan.monitor) is metrics:
+            with self.replica.averaged_weights():
+                self.best = self.replica.weights()
+        lines = "".join(json.dumps(past.as_line()) + "\n" for past in history)
+        self.writer.write_text(self.folder.metrics, lines)
+        self.writer.write_bytes(self.folder.tensorboard(metrics.epoch), event_file(metrics))
 
     def save_checkpoint(self, epoch: int, step: int) -> None:
-        """Every worker calls it, at a step after which all have the same weights; the chief writes them."""
+        """Writes a checkpoint. Every worker calls it, after a step after which all have the same weights."""
         number = (epoch - 1) * self.plan.steps + step
-        if self.member.rank in self.with_own_state():
-            checkpoint.save_own(self.writer, number, self.member.rank, self.engine.own_state())
+        if self.member.rank in self.ranks_with_state():
+            checkpoint.save_worker(self.writer, number, self.member.rank, self.communication.state())
             self.wait_for_all()
         if self.member.is_chief:
-            found = Checkpoint(self.engine.snapshot(), self.best, self.state)
-            checkpoint.save(self.writer, number, found, self.plan.keep_checkpoints)
+            content = Checkpoint(self.replica.snapshot(), self.best, self.progress)
+            checkpoint.save(self.writer, number, content, self.plan.keep_checkpoints)
 
-    def save_model(self) -> None:
-        """Writes the best epoch's model as model.keras, in 32 bits whatever it was trained in."""
-        set_number_format("float32")
-        captioner = build_captioner(self.plan.shape)
-        for variable, array in zip(captioner.trainable_variables, self.best, strict=True):
-            variable.assign(array.astype("float32"))
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "model.keras")
-            captioner.save(path)
-            with open(path, "rb") as stream:
-                self.writer.write_bytes("model.keras", stream.read())
+    def epoch_values(self, sums: Sums, validation: Sums, seconds: float) -> dict[str, float]:
+        """Mean losses and metrics of both splits, and the speed of training."""
+        task, examples = self.plan.task, self.plan.train.total
+        return {
+            **sums.means(task.metric_names),
+            **validation.means(task.metric_names, "val_"),
+            task.weight_unit: int(sums.weight),
+            "seconds": round(seconds, 3),
+            f"{task.example_unit}_per_second": round(examples / seconds, 1),
+            f"{task.weight_unit}_per_second": round(sums.weight / seconds, 1),
+        }
 
-    def moved(self, kind: str, epoch: int, step: int, steps: int, **values) -> None:
-        """Reports a step of training or validation, at most every REPORT_SECONDS but for the last."""
-        if time.monotonic() - self._reported > REPORT_SECONDS or step == steps:
+    def _require_finite(self, sums: Sums, epoch: int, step: int) -> None:
+        if not math.isfinite(sums.loss):
+            raise InputError(
+                f"optimizer.learning_rate: found {self.plan.optimizer.learning_rate}, and the loss of epoch {epoch} became "
+                f"{sums.loss} at step {step}; lower it, or set optimizer.clip_norm=1"
+            )
+
+    def _report_step(self, event: Step | Validation) -> None:
+        """Reports a step at most every REPORT_SECONDS, and always the last one."""
+        if time.monotonic() - self._reported > REPORT_SECONDS or event.step == event.steps:
             self._reported = time.monotonic()
-            self.report(kind, epoch=epoch, step=step, steps=steps, **values)
+            self.report(event)
 
-    def report(self, kind: str, **values) -> None:
-        self._report({"kind": kind, "rank": self.member.rank, **values})
-
-    def _shared(self, state: dict) -> dict:
-        """The chief's JSON state on every worker, as a sum of bytes to which the others add nothing."""
+    def _from_chief(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The chief's JSON values on every worker, as a sum of bytes to which the others add zeros."""
         text = json.dumps(state).encode() if self.member.is_chief else b""
-        (length,) = self.engine.exchange.total([np.array([len(text)], "int64")])
-        room = np.zeros(int(length[0]), "int32")
-        room[: len(text)] = np.frombuffer(text, "uint8")
-        (shared,) = self.engine.exchange.total([room])
-        return json.loads(shared.astype("uint8").tobytes())
+        (length,) = self.replica.collectives.total([np.array([len(text)], "int64")])
+        content = np.zeros(int(length[0]), "int32")
+        content[: len(text)] = np.frombuffer(text, "uint8")
+        (shared,) = self.replica.collectives.total([content])
+        values: dict[str, Any] = json.loads(shared.astype("uint8").tobytes())
+        return values
 
-    def _worker_line(self, rank: int, row: np.ndarray) -> dict:
+    def _worker_metrics(self, rank: int, row: Array) -> WorkerMetrics:
         used = {name: round(float(value), 3) for name, value in zip(Usage.FIELDS, row[1:-1], strict=True)}
-        return {"rank": rank, "address": self.member.addresses[rank], "captions": int(row[0]), **used}
+        return WorkerMetrics(rank, self.member.addresses[rank], int(row[0]), **used)
 
 
-def require_equal(checksums: np.ndarray, epoch: int) -> None:
-    """Raises RuntimeError where the workers do not have the same weights, to the last bit."""
+def require_equal(checksums: Array, epoch: int) -> None:
+    """Raises RuntimeError if the workers' weights are not equal to the last bit."""
     if len(set(checksums)) > 1:
         raise RuntimeError(f"the workers' weights differ after epoch {epoch}: checksums {checksums.tolist()}")
-
-
-def epoch_metrics(plan: Plan, epoch: int, sums: np.ndarray, validation: np.ndarray, seconds: float) -> dict:
-    """Mean losses in nats a word, accuracy of the next word, and the speed of training."""
-    captions = sum(plan.train.captions(lane) for lane in range(len(plan.train.lanes)))
-    return {
-        "epoch": epoch,
-        "loss": float(sums[0] / sums[2]),
-        "accuracy": float(sums[1] / sums[2]),
-        "val_loss": float(validation[0] / validation[2]),
-        "val_accuracy": float(validation[1] / validation[2]),
-        "words": int(sums[2]),
-        "seconds": round(seconds, 3),
-        "captions_per_second": round(captions / seconds, 1),
-        "words_per_second": round(float(sums[2]) / seconds, 1),
-    }

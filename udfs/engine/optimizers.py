@@ -1,66 +1,73 @@
-"""The optimizer of a plan, the course of its learning rate, and the penalties that regularise its weights."""
+"""The Keras optimizer of a plan, its learning rate schedule, and the penalties that regularise the weights."""
 
 from __future__ import annotations
 
-from udfs.engine.plan import Plan
+from typing import TYPE_CHECKING, Any
+
+from udfs.engine.plan import OptimizerPlan, Plan
+
+if TYPE_CHECKING:
+    import keras
 
 CLASSES = {
     "sgd": "SGD",
-    "momentum": "SGD",
-    "nesterov": "SGD",
     "adagrad": "Adagrad",
     "rmsprop": "RMSprop",
     "adam": "Adam",
     "adamax": "Adamax",
     "adamw": "AdamW",
 }
-MOMENTUM = {"momentum": {"momentum": 0.9}, "nesterov": {"momentum": 0.9, "nesterov": True}}
 
 
-def make_optimizer(plan: Plan, variables: list):
-    """A plan's Keras optimizer, built for variables; momentum and nesterov are SGD with momentum 0.9.
+def make_optimizer(plan: Plan, variables: list[keras.Variable]) -> keras.optimizers.Optimizer:
+    """A plan's Keras optimizer, built for these variables.
 
-    Weight decay is decoupled from the gradient (Loshchilov and Hutter, 2019) and leaves biases alone.
+    Weight decay is decoupled from the gradient (Loshchilov and Hutter, 2019) and does not apply to biases.
     """
     import keras
 
-    kind = getattr(keras.optimizers, CLASSES[plan.optimizer])
-    decay = {"weight_decay": plan.weight_decay} if plan.weight_decay else {}
-    average = {"use_ema": True, "ema_momentum": plan.ema_momentum} if plan.ema_momentum else {}
-    optimizer = kind(make_schedule(plan), **MOMENTUM.get(plan.optimizer, {}), **decay, **average)
-    if plan.weight_decay or plan.optimizer == "adamw":
+    settings = plan.optimizer
+    options: dict[str, Any] = {}
+    if settings.name == "sgd":
+        options |= {"momentum": settings.momentum, "nesterov": settings.nesterov}
+    if settings.weight_decay:
+        options["weight_decay"] = settings.weight_decay
+    if settings.ema_decay:
+        options |= {"use_ema": True, "ema_momentum": settings.ema_decay}
+    optimizer = getattr(keras.optimizers, CLASSES[settings.name])(make_schedule(plan), **options)
+    if settings.weight_decay or settings.name == "adamw":
         optimizer.exclude_from_weight_decay(var_list=[variable for variable in variables if not is_matrix(variable)])
     optimizer.build(variables)
     return optimizer
 
 
-def make_schedule(plan: Plan):
+def make_schedule(plan: Plan) -> Any:
     """The learning rate: a number, or Keras's schedule over the updates of all epochs.
 
-    cosine and linear end at 0 with the last update; exponential multiplies by `learning_rate_decay` once an epoch, in
-    small steps.
+    cosine and linear end at 0 with the last update. exponential multiplies by `decay` once per epoch, in small steps.
     """
     import keras
 
-    schedules, updates = keras.optimizers.schedules, plan.epochs * plan.updates
-    if plan.learning_rate_schedule == "cosine":
-        return schedules.CosineDecay(plan.learning_rate, updates)
-    if plan.learning_rate_schedule == "linear":
-        return schedules.PolynomialDecay(plan.learning_rate, updates, end_learning_rate=0.0)
-    if plan.learning_rate_schedule == "exponential":
-        return schedules.ExponentialDecay(plan.learning_rate, plan.updates, plan.learning_rate_decay)
-    return plan.learning_rate
+    settings, schedules = plan.optimizer, keras.optimizers.schedules
+    updates = plan.epochs * plan.updates
+    if settings.schedule == "cosine":
+        return schedules.CosineDecay(settings.learning_rate, updates)
+    if settings.schedule == "linear":
+        return schedules.PolynomialDecay(settings.learning_rate, updates, end_learning_rate=0.0)
+    if settings.schedule == "exponential":
+        return schedules.ExponentialDecay(settings.learning_rate, plan.updates, settings.decay)
+    return settings.learning_rate
 
 
-def penalised(gradients: list, variables: list, l1: float, l2: float) -> list:
-    """The gradients of the mean loss plus those of l1 sum |w| + l2 sum w^2 over the weight matrices; biases are free."""
+def penalised(gradients: list[Any], variables: list[Any], settings: OptimizerPlan) -> list[Any]:
+    """The gradients of the mean loss plus those of l1 sum |w| + l2 sum w^2 over the weight matrices, without biases."""
     import tensorflow as tf
 
-    if not l1 and not l2:
+    if not settings.l1 and not settings.l2:
         return gradients
     pairs = zip(gradients, map(tf.convert_to_tensor, variables), strict=True)
-    return [g + l1 * tf.sign(w) + 2 * l2 * w if is_matrix(w) else g for g, w in pairs]
+    return [g + settings.l1 * tf.sign(w) + 2 * settings.l2 * w if is_matrix(w) else g for g, w in pairs]
 
 
-def is_matrix(variable) -> bool:
+def is_matrix(variable: Any) -> bool:
     return len(variable.shape) > 1

@@ -5,55 +5,75 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from udfs.captioner.model import CaptionerShape
 from udfs.engine.reader import ExampleFile, Split
-
-TENSORFLOW_BYTES = 700 * 2**20
-NUMBER_BYTES = {"float32": 4, "float64": 8, "mixed_bfloat16": 4}
+from udfs.engine.task import Task, task_from_json, task_to_json
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A training run: the model, the examples of both splits, and the settings of the training loop.
+class OptimizerPlan:
+    """The optimizer and what acts on gradients and weights; the fields are those of the configuration's `optimizer`."""
 
-    run_folder is a URI that every worker can read and the chief can write. batch_size is the global one of a step, in
-    captions. The weights are updated after every `sync_every` steps, with one exchange of gradients; where `average_every`
-    is not 0, each worker updates its own weights, and every so many updates they are averaged instead. An epoch's end does
-    both. `token_counts` of the training captions, by token_id, begin the logits' bias; where empty, zeros do. A checkpoint is
-    written every `checkpoint_every` steps (0: never in between) or at the first possible step after, and at each epoch's end.
-    """
-
-    run_folder: str
-    shape: CaptionerShape
-    train: Split
-    validation: Split
-    epochs: int
-    batch_size: int
-    length_window: int
-    optimizer: str
+    name: str
+    momentum: float
+    nesterov: bool
     learning_rate: float
-    learning_rate_schedule: str
-    learning_rate_decay: float
+    schedule: str
+    decay: float
     clip_norm: float
     l1: float
     l2: float
     weight_decay: float
-    label_smoothing: float
-    ema_momentum: float
+    ema_decay: float
+
+
+@dataclass(frozen=True)
+class CommunicationPlan:
+    """What the workers exchange and how often; the fields are those of the configuration's `communication`."""
+
+    gradient_accumulation_steps: int
+    local_sgd_steps: int
+    outer_momentum: float
+    dtype: str
+    powersgd_rank: int
+    sparse_embedding: bool
+    collectives: str
+
+    @property
+    def workers_differ(self) -> bool:
+        """Whether each worker has a state of its own, so that the trained weights depend on the number of workers."""
+        return bool(self.local_sgd_steps or self.powersgd_rank)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training run: the task, the examples of both splits, and the settings of the training loop.
+
+    Attributes:
+        run_folder: URI of the run's folder, which every worker reads and the chief writes.
+        task: What is trained.
+        train: The training examples.
+        validation: The examples that choose the best epoch.
+        batch_size: Global batch size of a step, in examples.
+        bucket_by_length: Batches across which examples are grouped by length; 0 mixes all lengths.
+        precision: float32, float64 or mixed_bfloat16.
+        monitor: `val_loss`, which is minimised, or one of the task's scores, which is maximised.
+        patience: Epochs without improvement before training stops; 0 never stops.
+        checkpoint_every: Steps between checkpoints within an epoch; 0 writes one at its end only. A checkpoint is written
+            at the first step after which all workers have the same weights.
+    """
+
+    run_folder: str
+    task: Task
+    train: Split
+    validation: Split
+    epochs: int
+    batch_size: int
+    bucket_by_length: int
+    optimizer: OptimizerPlan
+    communication: CommunicationPlan
     seed: int
-    token_counts: tuple[int, ...]
     precision: str
     deterministic: bool
-    collectives: str
-    sync_every: int
-    average_every: int
-    outer_momentum: float
-    all_reduce: str
-    embedding_gradient: str
-    gradient_rank: int
-    gradient_sides: int
-    validation_bleu: bool
-    validation_beam_width: int
     monitor: str
     patience: int
     checkpoint_every: int
@@ -61,58 +81,32 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        """Steps an epoch, each one global batch."""
+        """Steps per epoch, one global batch each."""
         return self.train.steps(self.batch_size)
 
     @property
     def updates(self) -> int:
-        """Updates of the weights an epoch."""
-        return -(-self.steps // self.sync_every)
+        """Updates of the weights per epoch."""
+        return -(-self.steps // self.communication.gradient_accumulation_steps)
 
     def updates_after(self, step: int) -> bool:
         """Whether the weights are updated after a step of an epoch, counted from 1."""
-        return step % self.sync_every == 0 or step == self.steps
-
-    def averages_after(self, step: int) -> bool:
-        """Whether the workers' weights are averaged after it."""
-        if not self.average_every:
-            return False
-        return step % (self.sync_every * self.average_every) == 0 or step == self.steps
-
-    def agrees_after(self, step: int) -> bool:
-        """Whether all workers have the same weights after it, and no gradient waits: where a checkpoint is possible."""
-        return self.averages_after(step) if self.average_every else self.updates_after(step)
+        return step % self.communication.gradient_accumulation_steps == 0 or step == self.steps
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self))
+        values = {**asdict(self), "task": task_to_json(self.task)}
+        return json.dumps(values)
 
     @staticmethod
     def from_json(text: str) -> Plan:
         values = json.loads(text)
-        values["shape"] = CaptionerShape(**values["shape"])
-        values["token_counts"] = tuple(values["token_counts"])
+        values["task"] = task_from_json(values["task"])
+        values["optimizer"] = OptimizerPlan(**values["optimizer"])
+        values["communication"] = CommunicationPlan(**values["communication"])
         for name in ("train", "validation"):
-            lanes = tuple(tuple(ExampleFile(**file) for file in lane) for lane in values[name]["lanes"])
-            values[name] = Split(lanes, values[name]["width"])
+            shards = values[name]["shards"]
+            values[name] = Split(tuple(tuple(ExampleFile(**file) for file in shard) for shard in shards))
         return Plan(**values)
-
-    def worker_bytes(self, workers: int) -> int:
-        """About how much memory one of so many workers takes, from above.
-
-        TensorFlow itself; every weight with its gradient, the sum of it, two numbers of the optimizer, and copies for a
-        checkpoint; a file of each of its lanes, with the copy that petastorm makes; its part of a batch's activations.
-        """
-        weights = 10 * self.shape.parameters
-        rows = sum(max((file.rows for file in lane), default=0) for lane in self.train.lanes[::workers])
-        examples = 3 * rows * (self.shape.feature_size + 5 * self.train.width)
-        captions = -(-self.batch_size // workers)
-        activations = 4 * captions * self.train.width * (self.shape.vocabulary_size // 2 + 16 * self.shape.lstm_units)
-        return TENSORFLOW_BYTES + NUMBER_BYTES[self.precision] * (weights + examples + activations)
-
-
-def workers_differ(train) -> bool:
-    """Whether each worker has a state of its own, so that the outcome depends on their number; of a Plan or conf's Train."""
-    return bool(train.local_sgd_steps or train.powersgd_rank)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""What a barrier task does: it finds its place in the gang, starts the worker process, and watches over it.
+"""The Spark task around one worker: it places the worker in the gang, starts its process, and watches it.
 
-The task and not the process holds the line to the driver, so that a worker which is stopped, stuck or dying still has
-somebody who tells. The token of the line never reaches the process.
+The task and not the process holds the connection to the driver. So a worker that is stopped, stuck or dying is still
+reported. The token of that connection never reaches the worker process.
 """
 
 from __future__ import annotations
@@ -14,23 +14,34 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from typing import IO, Any
 
 import psutil
 
 from udfs.devices import task_gpus
-from udfs.engine.driver_link import Line
+from udfs.engine.driver_link import DriverLink
+from udfs.engine.events import Event, Failed, Finished, Heartbeat, NonRetryable, Placed, Result, Started, decode
 from udfs.engine.plan import Member
 
 LAST_LINES = 100
-BEAT_SECONDS = 1.0
+HEARTBEAT_SECONDS = 1.0
 
 
-def run_member(plan_json: str, call: dict, attempt: int, cores: int, _: Iterator) -> Iterator[dict]:
-    """Runs one worker inside a barrier task and yields its result.
+def run_member(
+    plan_json: str, driver: dict[str, Any], attempt: int, cores: int, _: Iterator[Any]
+) -> Iterator[dict[str, Any]]:
+    """Runs one worker inside a barrier task and yields its summary.
 
-    `call` is the driver's host, port and token. Raises RuntimeError with the worker's last lines where it fails.
+    Args:
+        plan_json: The plan as JSON.
+        driver: Host, port and token of the driver's event server.
+        attempt: The number of the attempt.
+        cores: Threads that the worker may use.
+
+    Raises:
+        RuntimeError: If the worker fails; the message ends with its last log lines.
     """
     from pyspark import BarrierTaskContext
 
@@ -38,46 +49,54 @@ def run_member(plan_json: str, call: dict, attempt: int, cores: int, _: Iterator
     partition = context.partitionId()
     host = context.getTaskInfos()[partition].address.rsplit(":", 1)[0]
     places = [json.loads(place) for place in context.allGather(json.dumps([host, partition, free_port()]))]
-    # Ranks follow hosts, so that neighbours on the ring of the all-reduce share a host where they can.
+    # Ranks follow hosts, so that neighbours in the ring of the all-reduce share a host if possible.
     ranked = sorted(places)
     rank = [place[1] for place in ranked].index(partition)
     member = Member(attempt, rank, [f"{host}:{port}" for host, _, port in ranked], cores, task_gpus())
-    yield run_worker(plan_json, member, Line(**call, rank=rank), leave_together=context.barrier)
+    yield run_worker(plan_json, member, DriverLink(**driver), leave_together=context.barrier)
 
 
 def free_port() -> int:
-    """A port that is free now. Another process may take it before TensorFlow does; then the gang starts again."""
+    """A port that is free now. If another process takes it before TensorFlow does, the gang is restarted."""
     with socket.socket() as probe:
         probe.bind(("", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
-def run_worker(plan_json: str, member: Member, line: Line, leave_together) -> dict:
-    """Starts `python -m udfs.engine.worker`, passes its events on to the driver, and returns its result.
+def run_worker(
+    plan_json: str, member: Member, link: DriverLink, leave_together: Callable[[], object]
+) -> dict[str, Any]:
+    """Starts `python -m udfs.engine.worker`, forwards its events to the driver, and returns its summary.
 
-    `leave_together` returns when every member has its result. The process is ended when it fails, when the driver hangs up,
-    and at the end in any case.
+    The process is killed when it fails, when the driver closes the connection, and at the end in any case.
+
+    Args:
+        leave_together: Returns when every member has its result.
+
+    Raises:
+        RuntimeError: If the worker fails.
     """
-    line.send({"kind": "placed", "address": member.addresses[member.rank]})
+    link.send(Placed(member.rank, member.addresses[member.rank]))
     with tempfile.TemporaryFile("w+", errors="replace") as log:
         process = start_process(plan_json, member, log)
-        line.send({"kind": "started", "pid": process.pid})
-        threading.Thread(target=watch, args=(line, process), daemon=True).start()
+        link.send(Started(member.rank, process.pid))
+        threading.Thread(target=send_heartbeats, args=(link, member.rank, process), daemon=True).start()
         try:
-            last = follow(process, line)
-            if last["kind"] == "result":
+            last = forward_events(process, link)
+            if isinstance(last, Result):
                 leave_together()
-                return last["result"]
+                return last.summary
         finally:
             process.kill()
             code = process.wait()
         log.seek(0)
-        failure = describe(last, code, member, log.readlines()[-LAST_LINES:])
-    line.send(failure)
-    raise RuntimeError(f"{failure['error']}; its last lines:\n{failure['lines']}")
+        failure = failure_of(last, code, member, log.readlines()[-LAST_LINES:])
+    link.send(failure)
+    raise RuntimeError(f"{failure.error}; its last lines:\n{failure.lines}")
 
 
-def start_process(plan_json: str, member: Member, log) -> subprocess.Popen:
+def start_process(plan_json: str, member: Member, log: IO[str]) -> subprocess.Popen[str]:
+    """Starts the worker process; it reads the plan and its place from standard input."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
@@ -87,46 +106,46 @@ def start_process(plan_json: str, member: Member, log) -> subprocess.Popen:
         [sys.executable, "-m", "udfs.engine.worker"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=environment,
     )  # fmt: skip
+    assert process.stdin is not None
     process.stdin.write(f"{plan_json}\n{json.dumps(asdict(member))}\n")
     process.stdin.flush()
     return process
 
 
-def follow(process: subprocess.Popen, line: Line) -> dict:
-    """Passes events on until the last one, which it returns; {"kind": "died"} where the process ends without one."""
-    for text in process.stdout:
-        if not text.endswith("\n"):
-            break  # the process died in the middle of a line
-        event = json.loads(text)
-        if event["kind"] == "hopeless":
+def forward_events(process: subprocess.Popen[str], link: DriverLink) -> Event | None:
+    """Forwards a worker's events until its last one, which is returned; None if the process ends without one."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if not line.endswith("\n"):
+            break  # the process died while it wrote the line
+        event = decode(line)
+        if isinstance(event, NonRetryable):
             return event
-        if event["kind"] == "result":
-            line.send({"kind": "finished"})
+        if isinstance(event, Result):
+            link.send(Finished(event.rank))
             return event
-        line.send(event)
+        link.send(event)
     process.wait()
-    return {"kind": "died"}
+    return None
 
 
-def watch(line: Line, process: subprocess.Popen) -> None:
-    """Beats every second with the process's state (running, sleeping, stopped, ...); kills it when the driver hangs up."""
+def send_heartbeats(link: DriverLink, rank: int, process: subprocess.Popen[str]) -> None:
+    """Sends a heartbeat with the process's state every second, and kills the process if the driver closes the link."""
     while process.poll() is None:
         try:
-            line.send({"kind": "beat", "state": psutil.Process(process.pid).status()})
+            link.send(Heartbeat(rank, psutil.Process(process.pid).status()))
         except psutil.Error:
             continue
-        if line.hung_up(BEAT_SECONDS):
+        if link.is_closed(HEARTBEAT_SECONDS):
             process.kill()
             return
 
 
-def describe(last: dict, code: int, member: Member, lines: list[str]) -> dict:
-    """The event that tells the driver of a failure, with the worker's last lines."""
-    who = f"worker {member.rank} on {member.addresses[member.rank]}"
-    if last["kind"] == "hopeless":
-        error, why = last["error"], last["why"]
-    elif code < 0:
-        error, why = f"{who} was killed by {signal.Signals(-code).name}", "killed"
-    else:
-        error, why = f"{who} ended with exit code {code}", "crashed"
-    return {"kind": "failed", "why": why, "error": error, "lines": "".join(lines)}
+def failure_of(last: Event | None, code: int, member: Member, lines: list[str]) -> Failed:
+    """The event that reports a worker's failure, from its last event, exit code and log lines."""
+    worker, text = f"worker {member.rank} on {member.addresses[member.rank]}", "".join(lines)
+    if isinstance(last, NonRetryable):
+        return Failed(member.rank, last.why, last.error, text)
+    if code < 0:
+        return Failed(member.rank, "killed", f"{worker} was killed by {signal.Signals(-code).name}", text)
+    return Failed(member.rank, "crashed", f"{worker} ended with exit code {code}", text)

@@ -1,8 +1,8 @@
-"""The process of one worker: `python -m udfs.engine.worker`, started by a barrier task, ended with it.
+"""The process of one worker: `python -m udfs.engine.worker`, started and ended by its Spark task.
 
-TensorFlow's collectives can be set up once a process, so every attempt needs a fresh one. The task writes two JSON lines to
-its standard input (plan and member) and reads events, one JSON line each, from its standard output. After its last event,
-`result` or `failed`, the worker waits to be ended, so that all leave together.
+TensorFlow's collectives can be set up only once in a process, so every attempt needs a new one. The task writes two JSON lines
+to the process's standard input (plan and member). The process writes events to its standard output, one JSON line each. After
+its last event, `Result` or `NonRetryable`, it waits to be ended, so that all workers leave together.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import threading
 import traceback
 
 from udfs.engine.attempts import Superseded
+from udfs.engine.events import Event, NonRetryable, Result, encode
 from udfs.engine.plan import Member, Plan
 from udfs.errors import InputError
 
@@ -24,28 +25,28 @@ def main() -> None:
     die_with_parent()
     plan = Plan.from_json(sys.stdin.readline())
     member = Member(**json.loads(sys.stdin.readline()))
-    threading.Thread(target=leave_at_end_of_input, daemon=True).start()
+    threading.Thread(target=exit_at_end_of_input, daemon=True).start()
     events = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever a library prints goes to stderr; stdout carries events alone
+    os.dup2(2, 1)  # libraries may print to standard output, which must carry events only
 
-    def report(event: dict) -> None:
-        print(json.dumps(event), file=events, flush=True)
+    def report(event: Event) -> None:
+        print(encode(event), file=events, flush=True)
 
     try:
         from udfs.engine.loop import train
 
-        report({"kind": "result", "rank": member.rank, "result": train(plan, member, report)})
+        report(Result(member.rank, train(plan, member, report)))
     except (InputError, Superseded) as error:
-        kind = "superseded" if isinstance(error, Superseded) else "input"
-        report({"kind": "hopeless", "rank": member.rank, "why": kind, "error": str(error)})
+        why = "superseded" if isinstance(error, Superseded) else "input"
+        report(NonRetryable(member.rank, why, str(error)))
     except BaseException:
         traceback.print_exc()
-        os._exit(1)  # TensorFlow's server threads would keep an ordinary exit waiting for peers that left
+        os._exit(1)  # at an ordinary exit, TensorFlow's server threads would wait for workers that have left
     threading.Event().wait()
 
 
 def die_with_parent() -> None:
-    """On Linux the kernel kills this process when its parent ends, even while it is stopped."""
+    """On Linux, makes the kernel kill this process when its parent ends, even if this process is stopped."""
     if sys.platform != "linux":
         return
     parent = os.getppid()
@@ -54,7 +55,7 @@ def die_with_parent() -> None:
         os._exit(1)
 
 
-def leave_at_end_of_input() -> None:
+def exit_at_end_of_input() -> None:
     sys.stdin.read()
     os._exit(1)
 

@@ -1,104 +1,115 @@
-"""Starts a gang of workers as one barrier stage, ends it when it hangs, and starts it again when a worker is lost."""
+"""Starts a gang of workers as one barrier stage, ends it if it hangs, and restarts it after the loss of a worker."""
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 from conf import Settings
-from jobs.driver.gang.event_server import ReportServer
+from jobs.driver.gang.event_server import EventServer
 from jobs.driver.gang.lease import Lease
 from jobs.driver.gang.preflight import wait_for_slots
-from jobs.driver.gang.watchdog import GangWatch
+from jobs.driver.gang.watchdog import GangWatchdog
+from udfs.engine.events import FATAL, Event, Failed
 from udfs.engine.plan import Plan
 from udfs.engine.supervisor import run_member
 from udfs.errors import InputError
 
+LOG = logging.getLogger("train")
 LONGEST_PAUSE = 60.0
-HOPELESS = ("input", "superseded")  # the same would come of it again
 CANCEL_SECONDS = 10.0
-LAST_WORDS_SECONDS = 3.0
+LAST_EVENTS_SECONDS = 3.0
 
 
 class GangFailed(RuntimeError):
-    """An attempt ended without a result; `why` says how, the message who, with the last lines of that worker."""
+    """An attempt ended without a result. The message names the worker and ends with its last log lines."""
 
-    def __init__(self, failure: dict):
-        self.why, self.brief = failure["why"], failure["error"]
-        super().__init__(self.brief + (f"; its last lines:\n{failure['lines']}" if failure["lines"] else ""))
+    def __init__(self, failure: Failed):
+        self.failure = failure
+        super().__init__(failure.error + (f"; its last lines:\n{failure.lines}" if failure.lines else ""))
 
 
 def run_gang(
-    spark: SparkSession,
-    plan: Plan,
-    settings: Settings,
-    lease: Lease,
-    view: Callable[[dict], None],
-    say: Callable[[str], None],
-) -> list[dict]:
-    """Trains a plan with `settings.train.workers` workers and returns each one's result, in order of rank.
+    spark: SparkSession, plan: Plan, settings: Settings, lease: Lease, receive: Callable[[Event], None]
+) -> list[dict[str, Any]]:
+    """Trains a plan with `train.workers` workers.
 
-    `view` receives the workers' events. Spark never starts a failed barrier result stage again, so that is done here, up to
-    `max_restarts` times with a growing pause; the workers go on from their last checkpoint.
-    Raises GangFailed after the last attempt, InputError where another attempt would fail alike.
+    Spark never restarts a failed barrier result stage, so this function does, up to `recovery.max_restarts` times with growing
+    pauses. The workers continue from their last checkpoint.
+
+    Args:
+        lease: The driver's lease on the run; every restart is a new attempt.
+        receive: Called with the workers' events.
+
+    Returns:
+        Each worker's summary, by rank.
+
+    Raises:
+        GangFailed: If the last attempt failed.
+        InputError: If another attempt would fail in the same way.
     """
-    for restart in range(settings.recovery.max_restarts + 1):
+    recovery = settings.recovery
+    for restart in range(recovery.max_restarts + 1):
         if restart:
-            wait_for_slots(spark, settings.train.workers, settings.recovery.start_timeout)
+            wait_for_slots(spark, settings.train.workers, recovery.start_timeout)
             lease.begin_attempt()
         try:
-            return _attempt(spark, plan, settings, lease.attempt, view)
-        except GangFailed as failure:
-            if failure.why in HOPELESS:
-                raise InputError(failure.brief) from failure
-            if restart == settings.recovery.max_restarts:
+            return _run_attempt(spark, plan, settings, lease.attempt, receive)
+        except GangFailed as error:
+            failure = error.failure
+            if failure.why in FATAL:
+                raise InputError(failure.error) from error
+            if restart == recovery.max_restarts:
                 raise
-            pause = min(settings.recovery.restart_pause * 2**restart, LONGEST_PAUSE)
-            say(
-                f"attempt {lease.attempt} failed: {failure.brief}; starting again in {pause:.0f} s from the last "
-                f"checkpoint ({settings.recovery.max_restarts - restart} restarts left)"
+            pause = min(recovery.restart_pause * 2**restart, LONGEST_PAUSE)
+            LOG.warning(
+                f"attempt {lease.attempt} failed: {failure.error}; restarting in {pause:.0f} s from the last checkpoint "
+                f"({recovery.max_restarts - restart} restarts left)"
             )
         time.sleep(pause)
     raise AssertionError("unreachable")
 
 
-def _attempt(
-    spark: SparkSession, plan: Plan, settings: Settings, attempt: int, view: Callable[[dict], None]
-) -> list[dict]:
-    cores = int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
-    watch = GangWatch(settings.train.workers, settings.recovery.start_timeout, settings.recovery.stall_timeout)
+def _run_attempt(
+    spark: SparkSession, plan: Plan, settings: Settings, attempt: int, receive: Callable[[Event], None]
+) -> list[dict[str, Any]]:
+    workers, recovery = settings.train.workers, settings.recovery
+    cores = int(spark.sparkContext.getConf().get("spark.task.cpus", "1") or 1)
+    watchdog = GangWatchdog(workers, recovery.start_timeout, recovery.stall_timeout)
 
-    def receive(event: dict) -> None:
-        watch.receive(event)
-        view(event)
+    def receive_event(event: Event) -> None:
+        watchdog.receive(event)
+        receive(event)
 
-    members = spark.sparkContext.parallelize(range(settings.train.workers), settings.train.workers).barrier()
-    with ReportServer(spark, receive, watch.lost) as server, _guarded(spark, watch, server):
-        work = partial(run_member, plan.to_json(), server.call, attempt, cores)
+    members = spark.sparkContext.parallelize(range(workers), workers).barrier()
+    with EventServer(spark, receive_event, watchdog.lost) as server, _guarded(spark, watchdog, server):
+        run = partial(run_member, plan.to_json(), server.address, attempt, cores)
         try:
-            return members.mapPartitions(work).collect()
+            return members.mapPartitions(run).collect()
         except Py4JJavaError as error:
-            server.hang_up()
-            server.wait_for_last_words(LAST_WORDS_SECONDS)
-            raise GangFailed(watch.blame() or _unheard(error)) from error
+            server.disconnect()
+            server.wait_for_last_events(LAST_EVENTS_SECONDS)
+            raise GangFailed(watchdog.cause() or _spark_failure(error)) from error
 
 
 @contextmanager
-def _guarded(spark: SparkSession, watch: GangWatch, server: ReportServer):
-    """Ends the stage that is started inside when it hangs: by hanging up on its members, then by cancelling it."""
-    context, over, group = spark.sparkContext, threading.Event(), f"training-{id(watch)}"
+def _guarded(spark: SparkSession, watchdog: GangWatchdog, server: EventServer) -> Iterator[None]:
+    """Ends the stage that is started inside if it hangs: by disconnecting its members, then by cancelling it."""
+    context, ended, group = spark.sparkContext, threading.Event(), f"training-{id(watchdog)}"
 
     def guard() -> None:
-        while not over.wait(0.5):
-            if watch.must_end():
-                server.hang_up()
-                if not over.wait(CANCEL_SECONDS):
+        while not ended.wait(0.5):
+            if watchdog.must_end():
+                server.disconnect()
+                if not ended.wait(CANCEL_SECONDS):
                     context.cancelJobGroup(group)
                 return
 
@@ -107,11 +118,11 @@ def _guarded(spark: SparkSession, watch: GangWatch, server: ReportServer):
     try:
         yield
     finally:
-        over.set()
-        context.setLocalProperty("spark.jobGroup.id", None)
+        ended.set()
+        context.setLocalProperty("spark.jobGroup.id", None)  # type: ignore[arg-type]  # None removes the property
 
 
-def _unheard(error: Py4JJavaError) -> dict:
-    """A failure of which no member could tell: Spark's own words."""
+def _spark_failure(error: Py4JJavaError) -> Failed:
+    """A failure that no member reported, in Spark's words."""
     text = str(error.java_exception.getMessage())
-    return {"why": "crashed", "error": text.splitlines()[0][:500], "lines": text}
+    return Failed(0, "crashed", text.splitlines()[0][:500], text)

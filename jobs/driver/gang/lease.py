@@ -1,7 +1,7 @@
-"""A driver's hold on a run folder, so that two drivers never train the same run at once.
+"""A driver's lease on a run folder, so that two drivers never train the same run at once.
 
-The newest attempt holds the run. Its driver beats into `attempts/beat.json`; a driver that finds no fresh beat, a released
-run, or a holder that died on this host goes on from the last checkpoint under the next attempt.
+The newest attempt holds the run. Its driver writes a heartbeat into the run folder. Another driver may resume the run, under the
+next attempt, if the heartbeat is old, if the run was released, or if the holder was a process of this host that has ended.
 """
 
 from __future__ import annotations
@@ -10,84 +10,98 @@ import json
 import socket
 import threading
 import time
+from types import TracebackType
+from typing import Any
 
 import psutil
 
 from jobs.driver.runs.registry import read_json
 from udfs.engine import attempts
 from udfs.errors import InputError
+from udfs.run_folder import RunFolder
 
 
 class Lease:
-    """Held while open. `timeout`: seconds without a beat after which a holder counts as gone. Clocks must agree by less.
+    """Holds a run while it is open.
 
-    Raises InputError that names the holder where another driver has the run; `take_over` takes it all the same.
+    Args:
+        folder: The run's folder.
+        timeout: Seconds without a heartbeat after which a holder counts as gone. The hosts' clocks must agree more closely.
+        take_over: Take the run from another holder.
+
+    Attributes:
+        attempt: The number of the attempt that holds the run.
+
+    Raises:
+        InputError: If another driver holds the run; the message names it.
     """
 
-    def __init__(self, folder: str, timeout: float, take_over: bool):
+    def __init__(self, folder: RunFolder, timeout: float, take_over: bool):
         self.folder, self.timeout = folder, timeout
         current = attempts.newest(folder)
         holder = self._holder(current)
         if holder and not take_over:
             raise InputError(
-                f"run.id: {folder} is held by attempt {current} of process {holder['pid']} on {holder['host']} since "
+                f"run.id: {folder.uri} is held by attempt {current} of process {holder['pid']} on {holder['host']} since "
                 f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(holder['time']))} UTC; wait for it, choose another run.id, or "
                 "set recovery.take_over=true to take the run from it"
             )
         self.attempt = current
+        self._released = threading.Event()
+        self._thread = threading.Thread(target=self._send_heartbeats, daemon=True)
         self.begin_attempt()
 
     def begin_attempt(self) -> int:
-        """Starts the next attempt; what older ones still want to write is refused from now on."""
+        """Starts the next attempt and returns its number. From then on, writes of older attempts are refused."""
         try:
-            self.attempt = attempts.begin(self.folder, self.attempt, _me())
+            self.attempt = attempts.begin(self.folder, self.attempt, _this_process())
         except attempts.Superseded as error:
             raise InputError(f"run.id: {error}; choose another run.id, or wait for it") from error
         return self.attempt
 
     def __enter__(self) -> Lease:
-        self._over = threading.Event()
-        self._beat()
-        self._thread = threading.Thread(target=self._keep_beating, daemon=True)
+        self._write_heartbeat()
         self._thread.start()
         return self
 
-    def __exit__(self, *_) -> None:
-        self._over.set()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._released.set()
         self._thread.join()
-        self._beat(released=True)
+        self._write_heartbeat(released=True)
 
     def require_held(self) -> None:
-        """Raises InputError where another driver took the run."""
+        """Raises InputError if another driver has taken the run."""
         try:
             attempts.RunWriter(self.folder, self.attempt).require_newest()
         except attempts.Superseded as error:
-            raise InputError(f"run.id: {error}; its driver goes on with the run") from error
+            raise InputError(f"run.id: {error}; its driver continues the run") from error
 
-    def _keep_beating(self) -> None:
-        while not self._over.wait(self.timeout / 6):
-            self._beat()
+    def _send_heartbeats(self) -> None:
+        while not self._released.wait(self.timeout / 6):
+            self._write_heartbeat()
 
-    def _beat(self, released: bool = False) -> None:
-        beat = {"attempt": self.attempt, "time": time.time(), "released": released}
+    def _write_heartbeat(self, released: bool = False) -> None:
+        heartbeat = {"attempt": self.attempt, "time": time.time(), "released": released}
         writer = attempts.RunWriter(self.folder, self.attempt)
         try:
-            writer.write_text("attempts/beat.json", json.dumps(beat))
+            writer.write_text(self.folder.heartbeat, json.dumps(heartbeat))
         except (attempts.Superseded, OSError):
-            return  # the workers' own writes are refused too; a store that is away for a moment may come back
+            return  # the workers' writes are refused too; a store that is unavailable for a moment may recover
 
-    def _holder(self, current: int) -> dict | None:
-        """Who holds the run, or None where nobody does."""
+    def _holder(self, current: int) -> dict[str, Any] | None:
+        """The holder of the run, or None if there is none."""
         if not current:
             return None
         holder = attempts.read(self.folder, current)
-        beat = read_json(f"{self.folder}/attempts/beat.json") or {}
-        beat = beat if beat.get("attempt") == current else {}
-        gone = time.time() - max(holder["time"], beat.get("time", 0)) > self.timeout
-        return None if beat.get("released") or gone or _died_here(holder) else holder
+        heartbeat = read_json(self.folder.heartbeat) or {}
+        heartbeat = heartbeat if heartbeat.get("attempt") == current else {}
+        is_gone = time.time() - max(holder["time"], heartbeat.get("time", 0)) > self.timeout
+        return None if heartbeat.get("released") or is_gone or _ended_here(holder) else holder
 
 
-def _me() -> dict:
+def _this_process() -> dict[str, Any]:
     process = psutil.Process()
     return {
         "host": socket.gethostname(),
@@ -97,13 +111,13 @@ def _me() -> dict:
     }
 
 
-def _died_here(holder: dict) -> bool:
-    """Whether the holder was a process of this host that is no more."""
+def _ended_here(holder: dict[str, Any]) -> bool:
+    """Whether the holder was a process of this host that has ended."""
     if holder["host"] != socket.gethostname():
         return False
     try:
         process = psutil.Process(holder["pid"])
-        another = abs(process.create_time() - holder["process_started"]) > 1
-        return another or process.status() == psutil.STATUS_ZOMBIE
+        is_another = abs(process.create_time() - holder["process_started"]) > 1
+        return bool(is_another or process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True

@@ -1,35 +1,49 @@
-"""Sends a run's metrics to an MLflow server, where one is configured. Trouble there never stops training."""
+"""Logs a run's metrics to an MLflow server, if one is configured. Problems with it never stop training."""
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections.abc import Callable
+from typing import Any
 
-from conf.schema import Tracking as TrackingSettings
+from conf.schema import Tracking
 from jobs.driver.runs.registry import read_json, write_json
-from udfs.engine.tensorboard import scalars
+from udfs.engine.events import Epoch, Event
+from udfs.engine.metrics import EpochMetrics
+from udfs.run_folder import RunFolder
 
+LOG = logging.getLogger("train")
 LONGEST_VALUE = 500  # characters of a parameter that MLflow stores
 
 
-def open_tracking(settings: TrackingSettings, folder: str, run_id: str, parameters: dict, say: Callable[[str], None]):
-    """A function that logs each epoch among a gang's events, with a run begun or found again; None where nothing tracks."""
+def mlflow_logger(
+    settings: Tracking, folder: RunFolder, run_id: str, parameters: dict[str, Any]
+) -> Callable[[Event], None] | None:
+    """A function that logs the epochs among a gang's events, or None if no server is configured or it cannot be used.
+
+    Args:
+        folder: The run's folder, which keeps the MLflow run's id, so that a resumed training continues in it.
+        run_id: The name of a new MLflow run.
+        parameters: The parameters of a new MLflow run.
+    """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "none") if settings.mlflow == "auto" else settings.mlflow
     if uri == "none":
         return None
     try:
         run = _MlflowRun(uri, settings.experiment, folder, run_id, parameters)
-    except Exception as error:  # of any of the client's many transports
-        say(f"tracking.mlflow: {uri} cannot be used ({_brief(error)}); training goes on without it")
+    except Exception as error:  # the client raises errors of many transports
+        LOG.warning("tracking.mlflow: %s cannot be used (%s); training continues without it", uri, _brief(error))
         return None
 
-    def log(event: dict) -> None:
-        if event["kind"] != "epoch" or event["rank"] != 0:
+    def log(event: Event) -> None:
+        if not isinstance(event, Epoch) or event.rank != 0:
             return
         try:
-            run.log(event)
+            run.log(event.metrics)
         except Exception as error:
-            say(f"tracking.mlflow: epoch {event['epoch']} was not logged ({_brief(error)})")
+            LOG.warning("tracking.mlflow: epoch %d was not logged (%s)", event.metrics.epoch, _brief(error))
 
     return log
 
@@ -39,31 +53,30 @@ def _brief(error: Exception) -> str:
 
 
 class _MlflowRun:
-    """A run on an MLflow server; its id is kept in the run folder, so that a resumed training goes on in it."""
+    """A run on an MLflow server, created or found again."""
 
-    def __init__(self, uri: str, experiment: str, folder: str, run_id: str, parameters: dict):
+    def __init__(self, uri: str, experiment: str, folder: RunFolder, run_id: str, parameters: dict[str, Any]):
         from mlflow.tracking import MlflowClient
 
-        self.client = MlflowClient(tracking_uri=uri)
-        known = read_json(f"{folder}/mlflow.json") or {}
-        self.id = known["run_id"] if known.get("uri") == uri else self._begin(experiment, run_id, parameters)
-        write_json(f"{folder}/mlflow.json", {"uri": uri, "run_id": self.id})
+        self._client = MlflowClient(tracking_uri=uri)
+        known = read_json(folder.mlflow) or {}
+        self._id = known["run_id"] if known.get("uri") == uri else self._create(experiment, run_id, parameters)
+        write_json(folder.mlflow, {"uri": uri, "run_id": self._id})
 
-    def log(self, line: dict) -> None:
+    def log(self, epoch: EpochMetrics) -> None:
         from mlflow.entities import Metric
-        from mlflow.utils.time import get_current_time_millis
 
-        now = get_current_time_millis()
-        # MLflow's names allow slashes, and its run page groups by them.
-        metrics = [Metric(name, float(value), now, line["epoch"]) for name, value in scalars(line).items()]
-        self.client.log_batch(self.id, metrics=metrics)
+        now = int(1000 * time.time())
+        # MLflow's names may contain slashes, and its run page groups by them.
+        metrics = [Metric(name, float(value), now, epoch.epoch) for name, value in epoch.scalars().items()]
+        self._client.log_batch(self._id, metrics=metrics)
 
-    def _begin(self, experiment: str, run_id: str, parameters: dict) -> str:
+    def _create(self, experiment: str, run_id: str, parameters: dict[str, Any]) -> str:
         from mlflow.entities import Param
 
-        found = self.client.get_experiment_by_name(experiment)
-        number = found.experiment_id if found else self.client.create_experiment(experiment)
-        run = self.client.create_run(number, run_name=run_id).info.run_id
+        existing = self._client.get_experiment_by_name(experiment)
+        number = existing.experiment_id if existing else self._client.create_experiment(experiment)
+        run: str = self._client.create_run(number, run_name=run_id).info.run_id
         texts = {key: str(value)[:LONGEST_VALUE] for key, value in parameters.items()}
-        self.client.log_batch(run, params=[Param(key, text) for key, text in texts.items()])
+        self._client.log_batch(run, params=[Param(key, text) for key, text in texts.items()])
         return run

@@ -1,4 +1,4 @@
-"""What must hold before a gang starts, checked while it is still cheap to say what to change."""
+"""Checks what a gang needs before it starts, while the cause of a problem is still easy to name."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 from pyspark.sql import SparkSession
 
 from conf import Settings
 from udfs import files
 from udfs.errors import InputError
+from udfs.run_folder import RunFolder
 
 ENCRYPTION = ("spark.network.crypto.enabled", "spark.ssl.rpc.enabled", "spark.ssl.enabled")
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def require_cluster(spark: SparkSession, settings: Settings) -> None:
-    """Checks that a barrier stage of `train.workers` tasks can start here. Raises InputError that names the key to change."""
+    """Checks that a barrier stage of `train.workers` tasks can start.
+
+    Raises:
+        InputError: If it cannot; the message names the key to change.
+    """
     given = dict(spark.sparkContext.getConf().getAll())
     if given.get("spark.dynamicAllocation.enabled", "false").lower() == "true":
         raise InputError(
@@ -36,62 +42,70 @@ def require_cluster(spark: SparkSession, settings: Settings) -> None:
 
 
 def wait_for_slots(spark: SparkSession, workers: int, seconds: float) -> None:
-    """Waits until so many tasks can run at once, since executors may still be registering. Raises InputError.
+    """Waits until so many tasks can run at once, because executors may still be registering.
 
-    Spark itself would only warn about missing slots, for ten minutes.
+    Without this check, Spark would only log warnings about missing slots, for ten minutes.
+
+    Raises:
+        InputError: If there are too few slots after so many seconds.
     """
     master = spark.sparkContext.master
     is_local = master.startswith("local") and "cluster" not in master
     deadline = time.monotonic() + (0 if is_local else seconds)
     while (slots := task_slots(spark)) < workers:
         if time.monotonic() > deadline:
-            more = f"--master local[{workers}]" if is_local else "more executors or cores (spark.cores.max)"
+            remedy = f"--master local[{workers}]" if is_local else "more executors or cores (spark.cores.max)"
             raise InputError(
                 f"train.workers: found {workers}, but Spark ({master}) has {slots} task slots; "
-                f"give {more}, lower spark.task.cpus, or set train.workers={max(slots, 1)}"
+                f"give {remedy}, lower spark.task.cpus, or set train.workers={max(slots, 1)}"
             )
         time.sleep(0.5)
 
 
 def task_slots(spark: SparkSession) -> int:
-    """Tasks that can run at the same time now, counted as Spark's barrier check counts them."""
+    """The number of tasks that can run at the same time now, as Spark's barrier check counts them."""
     context = spark.sparkContext._jsc.sc()
-    return context.maxNumConcurrentTasks(context.resourceProfileManager().defaultResourceProfile())
+    return int(context.maxNumConcurrentTasks(context.resourceProfileManager().defaultResourceProfile()))
 
 
-def require_members(spark: SparkSession, workers: int, run_folder: str, probe: str, worker_bytes: int) -> None:
-    """Asks every task of a gang whether it reads and writes the run folder, and whether its host has the memory.
+def require_members(spark: SparkSession, workers: int, folder: RunFolder, attempt: int, worker_bytes: int) -> None:
+    """Checks from every task that it can read and write the run folder, and that its host has enough memory.
 
-    `probe` is a file of the run folder. Raises InputError that names the key to change.
+    Args:
+        attempt: An attempt whose file in the run folder the tasks read.
+        worker_bytes: The memory that a worker needs.
+
+    Raises:
+        InputError: If a task cannot; the message names the key to change.
     """
     members = spark.sparkContext.parallelize(range(workers), workers).barrier()
-    answers = members.mapPartitions(partial(_answer, run_folder, probe)).collect()
+    answers = members.mapPartitions(partial(_check_member, folder, attempt)).collect()
     for answer in answers:
         if answer["problem"]:
             raise InputError(
-                f"paths.runs: a task on {answer['host']} cannot use {run_folder} ({answer['problem']}); "
+                f"paths.runs: a task on {answer['host']} cannot use {folder.uri} ({answer['problem']}); "
                 "set paths.runs to a place that driver and executors share"
             )
-    on_host = Counter(answer["host"] for answer in answers)
+    workers_on = Counter(answer["host"] for answer in answers)
     for answer in answers:
-        needed = worker_bytes * on_host[answer["host"]]
+        needed = worker_bytes * workers_on[answer["host"]]
         if answer["free"] < needed:
             raise InputError(
                 f"spark.executor.memoryOverhead: {answer['host']} has {_gigabytes(answer['free'])} free, but "
-                f"{on_host[answer['host']]} workers there need about {_gigabytes(needed)} beside Spark's heaps; raise it, "
+                f"{workers_on[answer['host']]} workers there need about {_gigabytes(needed)} beside Spark's heaps; raise it, "
                 "lower spark.driver.memory or spark.executor.memory, or lower train.workers or train.batch_size"
             )
 
 
-def _answer(run_folder: str, probe: str, _: Iterator) -> Iterator[dict]:
+def _check_member(folder: RunFolder, attempt: int, _: Iterator[Any]) -> Iterator[dict[str, Any]]:
     from pyspark import BarrierTaskContext
 
     context, problem = BarrierTaskContext.get(), None
     try:
-        files.read_bytes(probe)
-        mine = f"{run_folder}/attempts/probe-{os.urandom(6).hex()}"
-        files.write_text(mine, "")
-        files.delete(mine)
+        files.read_bytes(folder.attempt(attempt))
+        probe = f"{folder.attempts}/probe-{os.urandom(6).hex()}"
+        files.write_text(probe, "")
+        files.delete(probe)
     except (OSError, ValueError, ImportError) as error:
         problem = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     host = context.getTaskInfos()[context.partitionId()].address.rsplit(":", 1)[0]
@@ -99,10 +113,10 @@ def _answer(run_folder: str, probe: str, _: Iterator) -> Iterator[dict]:
 
 
 def _free_bytes() -> int:
-    """Memory that this host, or the container that this is, can still give."""
+    """The memory that is still available on this host, or in the container that this is."""
     import psutil
 
-    free = psutil.virtual_memory().available
+    free = int(psutil.virtual_memory().available)
     for path in CGROUP_LIMITS:
         try:
             with open(path) as stream:

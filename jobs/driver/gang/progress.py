@@ -1,68 +1,80 @@
-"""What a training run shows of itself: a bar on a terminal, a line now and then elsewhere, and one an epoch everywhere."""
+"""Shows the progress of training: a bar on a terminal, otherwise a line now and then; and a line per epoch."""
 
 from __future__ import annotations
 
-import sys
+import logging
 import time
+from typing import Any
 
 from tqdm import tqdm
 
+from udfs.engine.events import Epoch, Event, Failed, Placed, Ready, Step, Validation
 
-class TrainingView:
-    """Takes the workers' events. `captions`: those of an epoch; `every`: seconds between lines where there is no terminal."""
+LOG = logging.getLogger("train")
 
-    def __init__(self, epochs: int, captions: int, every: float):
-        self.epochs, self.captions, self.every, self.bar = epochs, captions, every, None
-        self.steps: dict[int, int] = {}
-        self._said = time.monotonic()
 
-    def __call__(self, event: dict) -> None:
-        kind, rank = event["kind"], event["rank"]
-        if kind in ("placed", "epoch"):
-            self.steps.pop(rank, None)
-        if kind == "ready":
-            print(f"worker {rank} is ready: {event['devices']}", file=sys.stderr, flush=True)
-        if kind == "step":
-            self.steps[rank] = event["step"]
-        if rank == 0 and kind == "step":
-            self._step(event)
-        elif rank == 0 and kind == "validation" and self.bar is not None:
-            self.bar.set_description(f"epoch {event['epoch']}/{self.epochs}, validation")
-        elif kind == "failed":
+class TrainingProgress:
+    """Receives the workers' events.
+
+    Args:
+        epochs: The number of epochs.
+        examples: Training examples per epoch.
+        unit: What an example is called, in the plural.
+        line_seconds: Seconds between lines if there is no terminal; 0 prints none.
+    """
+
+    def __init__(self, epochs: int, examples: int, unit: str, line_seconds: float):
+        self._epochs, self._examples, self._unit, self._line_seconds = epochs, examples, unit, line_seconds
+        self._steps: dict[int, int] = {}
+        self._printed = time.monotonic()
+        self._bar: Any = None
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Placed | Epoch):
+            self._steps.pop(event.rank, None)
+        if isinstance(event, Ready):
+            LOG.info("worker %d is ready: %s", event.rank, event.devices)
+        elif isinstance(event, Failed):
             self.close()
-        elif rank == 0 and kind == "epoch":
-            self._epoch(event)
+        elif isinstance(event, Step):
+            self._steps[event.rank] = event.step
+            if event.rank == 0:
+                self._show_step(event)
+        elif isinstance(event, Validation) and event.rank == 0 and self._bar is not None:
+            self._bar.set_description(f"epoch {event.epoch}/{self._epochs}, validation")
+        elif isinstance(event, Epoch) and event.rank == 0:
+            self._show_epoch(event)
 
     def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
-    def _step(self, event: dict) -> None:
-        if self.bar is None:
-            self.bar = tqdm(total=event["steps"], unit="step", leave=False, disable=None)
-        rate = self.captions * event["step"] / event["steps"] / max(event["seconds"], 1e-9)
-        behind = {rank: event["step"] - step for rank, step in sorted(self.steps.items()) if step < event["step"]}
+    def _show_step(self, event: Step) -> None:
+        if self._bar is None:
+            self._bar = tqdm(total=event.steps, unit="step", leave=False, disable=None)
+        rate = self._examples * event.step / event.steps / max(event.seconds, 1e-9)
+        behind = {rank: event.step - step for rank, step in sorted(self._steps.items()) if step < event.step}
         lag = "".join(f", worker {rank} {steps} behind" for rank, steps in behind.items())
-        self.bar.set_description(f"epoch {event['epoch']}/{self.epochs}", refresh=False)
-        self.bar.set_postfix_str(f"loss {event['loss']:.3f}, {rate:.0f} captions/s{lag}", refresh=False)
-        self.bar.update(event["step"] - self.bar.n)
-        if self.bar.disable and self.every and time.monotonic() - self._said >= self.every:
-            self._said = time.monotonic()
-            print(
-                f"step {event['step']}/{event['steps']} of epoch {event['epoch']}/{self.epochs}  loss {event['loss']:.4f}  "
-                f"{rate:.0f} captions/s  {event['seconds']:.2f} s{lag}",
-                file=sys.stderr,
-                flush=True,
+        self._bar.set_description(f"epoch {event.epoch}/{self._epochs}", refresh=False)
+        self._bar.set_postfix_str(f"loss {event.loss:.3f}, {rate:.0f} {self._unit}/s{lag}", refresh=False)
+        self._bar.update(event.step - self._bar.n)
+        if self._bar.disable and self._line_seconds and time.monotonic() - self._printed >= self._line_seconds:
+            self._printed = time.monotonic()
+            LOG.info(
+                f"step {event.step}/{event.steps} of epoch {event.epoch}/{self._epochs}  loss {event.loss:.4f}  "
+                f"{rate:.0f} {self._unit}/s  {event.seconds:.2f} s{lag}"
             )
 
-    def _epoch(self, event: dict) -> None:
+    def _show_epoch(self, event: Epoch) -> None:
         self.close()
-        bleu = f"bleu1 {event['bleu1']:.3f}  bleu4 {event['bleu4']:.3f}  " if "bleu4" in event else ""
-        print(
-            f"epoch {event['epoch']}/{self.epochs}  loss {event['loss']:.4f}  accuracy {event['accuracy']:.3f}  "
-            f"val_loss {event['val_loss']:.4f}  val_accuracy {event['val_accuracy']:.3f}  {bleu}"
-            f"{event['captions_per_second']:.0f} captions/s  {event['seconds']:.1f} s",
-            file=sys.stderr,
-            flush=True,
+        values = event.metrics.values
+        shown = [f"{name} {values[name]:.4f}" for name in ("loss", "val_loss")]
+        shown += [
+            f"{name} {values[name]:.3f}" for name in ("accuracy", "val_accuracy", "bleu1", "bleu4") if name in values
+        ]
+        rate = values[f"{self._unit}_per_second"]
+        LOG.info(
+            f"epoch {event.metrics.epoch}/{self._epochs}  {'  '.join(shown)}  {rate:.0f} {self._unit}/s  "
+            f"{values['seconds']:.1f} s"
         )

@@ -3,79 +3,87 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from pyspark.sql import DataFrame
 
 from conf import Settings
-from jobs.driver.corpus.extractors import extractor_of
+from jobs.driver.corpus.configured_extractor import extractor_of
 from jobs.driver.job import Job
-from jobs.driver.runs.registry import fingerprint, identity
+from jobs.driver.runs.identity import fingerprint_of, identity_of
 from jobs.driver.runs.snapshot import pinned
 from udfs.errors import InputError
 from udfs.vision.extractor import Extractor
 
 
 @dataclass(frozen=True)
-class Source:
-    """A version of the examples: its rows, how they were made (`note`), the versions of all tables behind them, and the
-    extractor of their features.
+class TrainingSource:
+    """A version of the examples.
+
+    Attributes:
+        examples: Its rows.
+        provenance: How they were made.
+        versions: The versions of the tables behind them, by name.
+        extractor: The extractor of their features.
     """
 
     examples: DataFrame
-    note: dict
+    provenance: dict[str, Any]
     versions: dict[str, int]
     extractor: Extractor
 
-    def identity(self, settings: Settings) -> dict:
-        """What decides the outcome of training on this source with these settings."""
-        return training_identity(settings, self.note, self.versions["examples"])
+    def identity(self, settings: Settings) -> dict[str, Any]:
+        """What decides the outcome of training on these examples with these settings."""
+        return training_identity(settings, self.provenance, self.versions["examples"])
 
 
-def training_identity(settings: Settings, note: dict, version: int) -> dict:
-    made_from = {
+def training_identity(settings: Settings, provenance: dict[str, Any], version: int) -> dict[str, Any]:
+    """What decides the outcome of training on a version of the examples with these settings."""
+    inputs = {
         "examples": version,
-        "extractor": note["made_from"]["extractor"],
-        "vocabulary": note["vocabulary"],
+        "extractor": provenance["made_from"]["extractor"],
+        "vocabulary": provenance["vocabulary"],
     }
-    return identity(settings, made_from)
+    return identity_of(settings, inputs)
 
 
-def training_fingerprint(settings: Settings, note: dict, version: int) -> str:
-    """Names the training of a version of the examples with these settings; equal names mean equal results."""
-    return fingerprint(training_identity(settings, note, version))
+def training_fingerprint(settings: Settings, provenance: dict[str, Any], version: int) -> str:
+    """A name for the training on a version of the examples with these settings; equal names mean equal results."""
+    return fingerprint_of(training_identity(settings, provenance, version))
 
 
-def table_versions(note: dict, version: int) -> dict[str, int]:
-    """The versions of the tables that a version of the examples stands for."""
-    made_from = note["made_from"]
+def table_versions(provenance: dict[str, Any], version: int) -> dict[str, int]:
+    """The versions of the tables that a version of the examples was made from, and its own."""
+    made_from = provenance["made_from"]
     return {"examples": version, **{name: made_from[name] for name in ("tokens", "features", "vocabulary")}}
 
 
-def training_source(job: Job) -> Source:
-    """The examples that were built for the job's run, or else the current ones.
+def training_source(job: Job) -> TrainingSource:
+    """The examples that were built for the job's run, or the current ones if none were.
 
-    Raises InputError where they were not made with the job's configuration.
+    Raises:
+        InputError: If they were made with another configuration than the job's.
     """
     examples, version = pinned(job, "examples", "build_examples")
-    note = job.warehouse.table("examples").provenance(version)
-    settings, made_from = job.settings, note.get("made_from", {})
+    provenance = job.warehouse.table("examples").provenance(version)
+    settings, made_from = job.settings, provenance.get("made_from", {})
     if not made_from.keys() >= {"tokens", "features", "vocabulary"}:
         raise InputError(
             f"table examples: version {version} does not say which tables it was made from; run jobs/build_examples.py"
         )
     extractor = extractor_of(settings.extractor)
-    found = {key: made_from.get(key) for key in ("extractor", "validation_split", "shards")}
-    wanted = {
+    expected = {
         "extractor": extractor.fingerprint,
         "validation_split": settings.corpus.validation_split,
         "shards": settings.examples.shards,
     }
-    for key, value in note.get("text", {}).items():
-        found[f"text.{key}"], wanted[f"text.{key}"] = value, getattr(settings.text, key)
-    for key, value in wanted.items():
-        if found[key] != value:
+    actual = {key: made_from.get(key) for key in expected}
+    for key, value in provenance.get("text", {}).items():
+        actual[f"text.{key}"], expected[f"text.{key}"] = value, getattr(settings.text, key)
+    for key, value in expected.items():
+        if actual[key] != value:
             raise InputError(
-                f"table examples: its {key} is {found[key]!r}, but the configuration means {value!r}; "
+                f"table examples: its {key} is {actual[key]!r}, but the configuration means {value!r}; "
                 "run jobs/build_examples.py with the same configuration"
             )
-    return Source(examples, note, table_versions(note, version), extractor)
+    return TrainingSource(examples, provenance, table_versions(provenance, version), extractor)

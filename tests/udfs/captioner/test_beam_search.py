@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 
 from udfs.captioner.beam_search import Decoder, Search, caption_photos, load_captioner
-from udfs.captioner.model import CaptionerShape, build_captioner, set_number_format
+from udfs.captioner.model import CaptionerShape, build_captioner
 from udfs.captioner.text import END, PADDING, START, UNKNOWN
+from udfs.engine.replica import set_precision
 
 SHAPE = CaptionerShape(vocabulary_size=17, feature_size=6, embedding_dim=8, lstm_units=8, dropout=0.5)
 MAX_LENGTH = 9
@@ -28,11 +29,11 @@ SEARCHES = [
 def build(kind: str) -> tf.keras.Model:
     """A captioner far enough from its initial weights that captions differ and some end."""
     tf.keras.utils.set_random_seed(5)
-    set_number_format("float64" if kind == "float64" else "float32")
+    set_precision("float64" if kind == "float64" else "float32")
     try:
         model = build_captioner(replace(SHAPE, tie_embeddings=kind == "tied"))
     finally:
-        set_number_format("float32")
+        set_precision("float32")
     for variable in model.trainable_variables:
         variable.assign(variable * (2 if "logits" in variable.path else 4))
     return model

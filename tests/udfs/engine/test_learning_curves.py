@@ -1,20 +1,21 @@
 import pytest
 
-from udfs.engine.learning_curves import best_line, diagnose, out_of_patience
+from udfs.engine.learning_curves import best_epoch, diagnose, out_of_patience
+from udfs.engine.metrics import EpochMetrics
 
 
-def lines(val_loss, loss=None, bleu4=None) -> list[dict]:
+def lines(val_loss, loss=None, bleu4=None) -> list[EpochMetrics]:
     loss = loss or [5 - 0.5 * epoch for epoch in range(len(val_loss))]
     found = [{"epoch": e, "loss": a, "val_loss": b} for e, (a, b) in enumerate(zip(loss, val_loss, strict=True), 1)]
     for line, score in zip(found, bleu4 or [], strict=False):
         line["bleu4"] = score
-    return found
+    return [EpochMetrics.from_line(line) for line in found]
 
 
 def test_best_epoch_by_either_monitor_and_the_earlier_of_equals():
     history = lines([3, 2, 2, 4], bleu4=[0.1, 0.2, 0.3, 0.3])
-    assert best_line(history, "val_loss")["epoch"] == 2
-    assert best_line(history, "bleu4")["epoch"] == 3
+    assert best_epoch(history, "val_loss").epoch == 2
+    assert best_epoch(history, "bleu4").epoch == 3
 
 
 @pytest.mark.parametrize(("patience", "stops"), [(0, False), (1, True), (2, True), (3, False)])

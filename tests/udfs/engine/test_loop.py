@@ -3,7 +3,6 @@
 import os
 import time
 from collections import Counter
-from dataclasses import replace
 
 import keras
 import numpy as np
@@ -20,25 +19,26 @@ from gang import (
     train_on_a_network_of_its_own,
     train_to_the_end,
 )
+from plans import with_changes
 
-from jobs.train import find_run, make_plan
-from udfs.captioner.beam_search import Decoder, Search
-from udfs.captioner.validation import count_ngrams
+from jobs.driver.runs.training_plan import make_plan, specify_run
+from udfs.captioner.validation import BleuScorer
 from udfs.engine import attempts
-from udfs.engine.reader import worker_batches
-from udfs.engine.step import Engine
-from udfs.scoring.bleu import BleuCounts, bleu_scores
+from udfs.engine.events import Epoch, NonRetryable, Ready
+from udfs.engine.reader import Pass, read_file, worker_batches
+from udfs.engine.replica import Replica
+from udfs.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")
 def plan(delta_pipeline):
-    """Three epochs of 160 captions in batches of 37 over 3 lanes, clipped, without dropout, in 64 bits."""
+    """Three epochs of 160 captions in batches of 37 over 3 shards, clipped, without dropout, in 64 bits."""
     workspace, _ = delta_pipeline
     job = workspace.job(
         "train", "model.dropout=0", "train.epochs=3", "train.batch_size=37", "train.precision=float64",
         "optimizer.clip_norm=0.05", "recovery.checkpoint_every=2", "recovery.keep_checkpoints=9",
     )  # fmt: skip
-    return make_plan(job, find_run(job))
+    return make_plan(job, specify_run(job))
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def largest_relative_difference(plan, other) -> float:
 
 @pytest.mark.parametrize("workers", [2, 3, 4])
 def test_any_number_of_workers_follows_the_path_of_one(plan, one_worker, tmp_path, workers):
-    assert len(plan.train.lanes) == 3  # so a fourth worker finds none, and feeds batches that weigh nothing
+    assert len(plan.train.shards) == 3  # so a fourth worker finds none, and feeds batches that weigh nothing
     found = in_folder(plan, tmp_path)
     lines = train_to_the_end(found, workers)
     assert largest_relative_difference(one_worker, found) < 1e-9
@@ -81,20 +81,19 @@ def test_clipping_acts_on_the_reduced_gradient(plan, one_worker, tmp_path):
 def test_a_killed_gang_goes_on_in_mid_epoch_with_another_number_of_workers(plan, one_worker, tmp_path):
     found = in_folder(plan, tmp_path)
     with Gang(found, 2) as gang:
-        gang.wait_for(0, "epoch")
+        gang.wait_for(0, Epoch)
         wait_until((path_of(found) / "checkpoints" / "attempt-000001-step-000000007.npz").exists)
     before = (path_of(found) / "metrics.jsonl").read_text()
     with Gang(found, 3) as gang:
-        ready = gang.wait_for(0, "ready")
-        assert (ready["epoch"], ready["step"] % 2) >= (2, 0)
+        ready = gang.wait_for(0, Ready)
+        assert (ready.epoch, ready.step % 2) >= (2, 0)
         gang.results()
     assert (path_of(found) / "metrics.jsonl").read_text().startswith(before)
     assert largest_relative_difference(one_worker, found) < 1e-9
 
 
 def test_same_seed_and_workers_give_the_same_bits_dropout_included(plan, tmp_path):
-    shape = replace(plan.shape, dropout=0.5)
-    runs = [in_folder(plan, tmp_path / name, shape=shape, precision="float32", epochs=2) for name in ("a", "b")]
+    runs = [in_folder(plan, tmp_path / name, dropout=0.5, precision="float32", epochs=2) for name in ("a", "b")]
     for run in runs:
         train_to_the_end(run, 2)
     for a, b in zip(*map(final_weights, runs), strict=True):
@@ -104,7 +103,7 @@ def test_same_seed_and_workers_give_the_same_bits_dropout_included(plan, tmp_pat
 def test_one_exchange_for_several_steps_is_exactly_the_large_batch(plan, tmp_path):
     large = in_folder(plan, tmp_path / "large", batch_size=40)
     train_to_the_end(large, 1)
-    summed = in_folder(plan, tmp_path / "summed", batch_size=20, sync_every=2)
+    summed = in_folder(plan, tmp_path / "summed", batch_size=20, gradient_accumulation_steps=2)
     assert summed.steps % 2 == 1, "so the last update is of one step"
     assert summed.updates == large.updates
     lines = train_to_the_end(summed, 2)
@@ -114,26 +113,21 @@ def test_one_exchange_for_several_steps_is_exactly_the_large_batch(plan, tmp_pat
 
 def test_rows_of_the_words_that_occurred_are_the_same_gradient_in_fewer_bytes(plan, tmp_path):
     """With words' embeddings so long that the embedding is most of what travels."""
-    shape = replace(plan.shape, embedding_dim=512, lstm_units=8)
-    kinds = {
-        kind: in_folder(
-            plan, tmp_path / kind, shape=shape, batch_size=4, embedding_gradient=kind, validation_bleu=False
-        )
-        for kind in ("dense", "auto")
+    sizes = {"embedding_dim": 512, "lstm_units": 8, "batch_size": 4}
+    plans = {
+        sparse: in_folder(plan, tmp_path / str(sparse), **sizes, sparse_embedding=sparse, validation_bleu=False)
+        for sparse in (False, True)
     }
-    sent = {kind: bytes_sent(train_on_a_network_of_its_own(found, 2)) for kind, found in kinds.items()}
-    assert largest_relative_difference(kinds["dense"], kinds["auto"]) < 1e-9
-    assert sent["auto"] < 0.8 * sent["dense"]
+    sent = {sparse: bytes_sent(train_on_a_network_of_its_own(found, 2)) for sparse, found in plans.items()}
+    assert largest_relative_difference(plans[False], plans[True]) < 1e-9
+    assert sent[True] < 0.8 * sent[False]
 
 
 @pytest.mark.parametrize("wire", ["bfloat16", "float16"])
 def test_sums_in_16_bits_stay_near_those_in_32_in_half_the_bytes(plan, one_worker, tmp_path, wire):
-    shape = replace(plan.shape, embedding_dim=256, lstm_units=64)
-    found = {
-        kind: in_folder(plan, tmp_path / kind, shape=shape, precision="float32", all_reduce=kind, validation_bleu=False)
-        for kind in ("full", wire)
-    }
-    lines = {kind: train_on_a_network_of_its_own(each, 2) for kind, each in found.items()}
+    settings = {"embedding_dim": 256, "lstm_units": 64, "precision": "float32", "validation_bleu": False}
+    found = {dtype: in_folder(plan, tmp_path / dtype, **settings, dtype=dtype) for dtype in ("full", wire)}
+    lines = {dtype: train_on_a_network_of_its_own(each, 2) for dtype, each in found.items()}
     # That the workers' weights are equal to the bit, each of them checks after each epoch.
     assert lines[wire][-1]["val_loss"] == pytest.approx(lines["full"][-1]["val_loss"], rel=0.01)
     assert lines[wire][-1]["val_loss"] != lines["full"][-1]["val_loss"]
@@ -146,16 +140,16 @@ def bytes_sent(lines: list[dict]) -> float:
 
 @pytest.mark.parametrize(("wire", "momentum"), [("full", 0.0), ("bfloat16", 0.0), ("full", 0.5)])
 def test_averaged_weights_are_the_mean_of_workers_that_train_alone(plan, tmp_path, wire, momentum):
-    found = in_folder(plan, tmp_path, average_every=3, epochs=2, all_reduce=wire, outer_momentum=momentum)
+    found = in_folder(plan, tmp_path, local_sgd_steps=3, epochs=2, dtype=wire, outer_momentum=momentum)
     lines = train_to_the_end(found, 2)
-    alone = [Engine(tf.distribute.get_strategy(), replace(plan, average_every=3, epochs=2)) for _ in range(2)]
+    alone = [Replica(tf.distribute.get_strategy(), with_changes(plan, local_sgd_steps=3, epochs=2)) for _ in range(2)]
     before = alone[0].weights()
     velocity = [np.zeros_like(weight) for weight in before]
     for epoch in (1, 2):
         parts = [batches(plan, rank, epoch) for rank in range(2)]
         for step, found_batches in enumerate(zip(*parts, strict=True), 1):
             for engine, batch in zip(alone, found_batches, strict=True):
-                engine.train(batch, (0,))
+                engine.train(batch.arrays, (0,))
             if step % 3 == 0 or step == plan.steps:
                 means = [np.mean(pair, axis=0) for pair in zip(*(engine.weights() for engine in alone), strict=True)]
                 moves = [mean - then for mean, then in zip(means, before, strict=True)]
@@ -163,7 +157,7 @@ def test_averaged_weights_are_the_mean_of_workers_that_train_alone(plan, tmp_pat
                 means = [mean + momentum * past for mean, past in zip(means, velocity, strict=True)]
                 before = means
                 for engine in alone:
-                    engine.restore([*means, *engine.own_state()])
+                    engine.restore([*means, *engine.communication.state()])
     tolerance = 1e-9 if wire == "full" else 1e-2
     for weight, mean in zip(final_weights(found), means, strict=False):
         np.testing.assert_allclose(weight, mean, rtol=0, atol=tolerance * np.abs(mean).max())
@@ -172,12 +166,12 @@ def test_averaged_weights_are_the_mean_of_workers_that_train_alone(plan, tmp_pat
 
 
 def test_the_moving_average_is_what_is_kept(plan, tmp_path):
-    found = in_folder(plan, tmp_path, epochs=1, ema_momentum=0.75)
+    found = in_folder(plan, tmp_path, epochs=1, ema_decay=0.75)
     train_to_the_end(found, 2)
-    alone = Engine(tf.distribute.get_strategy(), replace(plan, epochs=1, ema_momentum=0.75))
-    for batch in worker_batches(plan.train, plan.batch_size, plan.shape.feature_size, 0, 1, 1, plan.seed):
-        alone.train(batch, (0,))
-    with alone.averaged():
+    alone = Replica(tf.distribute.get_strategy(), with_changes(plan, epochs=1, ema_decay=0.75))
+    for batch in worker_batches(plan.task, plan.train, Pass(plan.batch_size, 0, 1, 1, plan.seed)):
+        alone.train(batch.arrays, (0,))
+    with alone.averaged_weights():
         expected = alone.weights()
     kept = keras.saving.load_model(path_of(found) / "model.keras", safe_mode=True).trainable_variables
     for weight, mean in zip(kept, expected, strict=True):
@@ -186,20 +180,19 @@ def test_the_moving_average_is_what_is_kept(plan, tmp_path):
 
 
 def batches(plan, rank: int, epoch: int):
-    return worker_batches(plan.train, plan.batch_size, plan.shape.feature_size, rank, 2, epoch, plan.seed)
+    return worker_batches(plan.task, plan.train, Pass(plan.batch_size, rank, 2, epoch, plan.seed))
 
 
-@pytest.mark.parametrize("way", [{"average_every": 2}, {"gradient_rank": 2}, {"gradient_rank": 2, "gradient_sides": 1}])
+@pytest.mark.parametrize("way", [{"local_sgd_steps": 2}, {"powersgd_rank": 2}])
 def test_workers_with_a_state_of_their_own_go_on_in_mid_epoch_with_the_same_bits(plan, tmp_path, way):
-    shape = replace(plan.shape, dropout=0.5)
-    settings = {**way, "shape": shape, "checkpoint_every": 1, "precision": "float32"}
+    settings = {**way, "dropout": 0.5, "checkpoint_every": 1, "precision": "float32"}
     quiet, killed = (in_folder(plan, tmp_path / name, **settings) for name in ("quiet", "killed"))
     train_to_the_end(quiet, 2)
     with Gang(killed, 2) as gang:
-        gang.wait_for(0, "epoch")
+        gang.wait_for(0, Epoch)
         wait_until((path_of(killed) / "checkpoints" / "attempt-000001-step-000000007.npz").exists)
     with Gang(killed, 2) as gang:
-        assert gang.wait_for(1, "ready")["epoch"] >= 2
+        assert gang.wait_for(1, Ready).epoch >= 2
         gang.results()
     for a, b in zip(final_weights(quiet), final_weights(killed), strict=True):
         assert a.tobytes() == b.tobytes()
@@ -232,16 +225,15 @@ def test_a_training_begins_with_the_frequencies_of_its_captions(delta_pipeline, 
     """The loss of the first step is then about the words' entropy, far below that of even odds."""
     workspace, _ = delta_pipeline
     job = workspace.job("train", "model.initial_bias=frequencies", "train.precision=float64")
-    counted = make_plan(job, find_run(job)).token_counts
+    counted = make_plan(job, specify_run(job)).task.token_counts
     rows = job.warehouse.table("tokens").read().where("split = 'train'").collect()
     words = Counter(token for row in rows for token in row.token_ids[1:])
-    assert counted == tuple(words[token] for token in range(plan.shape.vocabulary_size))
+    assert counted == tuple(words[token] for token in range(plan.task.shape.vocabulary_size))
     shares = np.array([count for count in counted if count]) / sum(counted)
-    for counts, about in ((counted, -(shares * np.log(shares)).sum()), ((), np.log(plan.shape.vocabulary_size))):
-        engine = Engine(tf.distribute.get_strategy(), replace(plan, token_counts=counts))
-        batch = next(worker_batches(plan.train, plan.batch_size, plan.shape.feature_size, 0, 1, 1, plan.seed))
-        loss, _, predicted = engine.train(batch, (0,))
-        assert loss / predicted == pytest.approx(about, rel=0.1)
+    for counts, about in ((counted, -(shares * np.log(shares)).sum()), ((), np.log(plan.task.shape.vocabulary_size))):
+        engine = Replica(tf.distribute.get_strategy(), with_changes(plan, token_counts=counts))
+        batch = next(worker_batches(plan.task, plan.train, Pass(plan.batch_size, 0, 1, 1, plan.seed)))
+        assert engine.train(batch.arrays, (0,)).mean_loss == pytest.approx(about, rel=0.1)
 
 
 @pytest.mark.parametrize("beam_width", [1, 3])
@@ -254,14 +246,13 @@ def test_bleu_may_choose_the_epoch(plan, tmp_path, beam_width):
     assert result["best_epoch"] == scores.index(max(scores)) + 1
     assert result["bleu4"] == max(scores)
     kept = keras.saving.load_model(path_of(found) / "model.keras", safe_mode=True)
-    decoder = Decoder(kept, plan.validation.width - 1, Search(beam_width))
-    counts = count_ngrams(decoder, plan.validation, 0, 1)
-    assert result["bleu4"] == bleu_scores(BleuCounts.from_row(counts))["bleu4"]
+    scorer = BleuScorer(kept, plan.task.width - 1, beam_width)
+    counts = scorer.count(read_file(plan.task, file) for file in plan.validation.files_of(0, 1))
+    assert result["bleu4"] == scorer.scores(counts)["bleu4"]
 
 
 def test_ranks_and_steps_draw_different_masks(plan):
-    shape = replace(plan.shape, dropout=0.5)
-    engine = Engine(tf.distribute.get_strategy(), replace(plan, shape=shape, precision="float32"))
+    engine = Replica(tf.distribute.get_strategy(), with_changes(plan, dropout=0.5, precision="float32"))
     ones = tf.ones((4, 50))
 
     def mask(*seed: int) -> bytes:
@@ -277,14 +268,14 @@ def test_a_worker_of_an_older_attempt_cannot_write(plan, tmp_path):
     """It is stopped while the run goes to the next attempt, and then wakes up."""
     found = in_folder(plan, tmp_path, epochs=2000, checkpoint_every=0)
     with Gang(found, 1) as gang:
-        gang.wait_for(0, "epoch")
+        gang.wait_for(0, Epoch)
         stop(gang.processes[0])
-        attempts.begin(found.run_folder, 1, {"host": "another"})
+        attempts.begin(RunFolder(found.run_folder), 1, {"host": "another"})
         stopped = written(found)
         go_on(gang.processes[0])
-        event = gang.wait_for(0, "hopeless")
-    assert event["why"] == "superseded"
-    assert "attempt 2 holds the run" in event["error"]
+        event = gang.wait_for(0, NonRetryable)
+    assert event.why == "superseded"
+    assert "attempt 2 holds the run" in event.error
     # One move into place may have been under way when it was stopped.
     assert len(set(written(found).items()) - set(stopped.items())) <= 1
 
@@ -300,8 +291,8 @@ def written(plan) -> dict[str, int]:
 
 
 def test_a_loss_that_is_no_number_ends_training_with_what_to_change(plan, tmp_path):
-    found = in_folder(plan, tmp_path, learning_rate=1e200, clip_norm=0.0, optimizer="sgd")
+    found = in_folder(plan, tmp_path, learning_rate=1e200, clip_norm=0.0, name="sgd")
     with Gang(found, 1) as gang:
-        event = gang.wait_for(0, "hopeless")
-    assert event["why"] == "input"
-    assert event["error"].startswith("optimizer.learning_rate: found 1e+200")
+        event = gang.wait_for(0, NonRetryable)
+    assert event.why == "input"
+    assert event.error.startswith("optimizer.learning_rate: found 1e+200")

@@ -5,17 +5,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from udfs.engine.reader import ExampleFile, Split, read_file, worker_batches
+from udfs.captioner.model import CaptionerShape
+from udfs.captioner.training import CaptionerTask
+from udfs.engine.reader import ExampleFile, Pass, Split, read_file, worker_batches
 from udfs.errors import InputError
 
 WIDTH, SIZE = 6, 3
+TASK = CaptionerTask(CaptionerShape(vocabulary_size=500, feature_size=SIZE), WIDTH)
 WINDOWS = [0, 3]
 
 
 def write_split(folder, rows_of_files: list[list[int]], seed: int = 0) -> Split:
-    """Lanes of files with so many rows, of 1 to 5 captions; each caption's second token numbers it."""
-    random, number, lanes = np.random.default_rng(seed), 10, []
-    for lane, files in enumerate(rows_of_files):
+    """Shards of files with so many rows, of 1 to 5 captions; each caption's second token numbers it."""
+    random, number, shards = np.random.default_rng(seed), 10, []
+    for shard, files in enumerate(rows_of_files):
         found = []
         for part, rows in enumerate(files):
             counts = random.integers(1, 6, rows)
@@ -28,7 +31,7 @@ def write_split(folder, rows_of_files: list[list[int]], seed: int = 0) -> Split:
                     number += 1
                 tokens.append(captions.ravel())
                 photo.append(np.full(SIZE, captions[0, 1], "float32"))
-            path = folder / f"{lane}-{part}.parquet"
+            path = folder / f"{shard}-{part}.parquet"
             columns = {
                 "feature": pa.array(photo, pa.list_(pa.float32())),
                 "token_ids": pa.array(tokens, pa.list_(pa.int32())),
@@ -36,8 +39,8 @@ def write_split(folder, rows_of_files: list[list[int]], seed: int = 0) -> Split:
             }
             pq.write_table(pa.table(columns), path)
             found.append(ExampleFile(path.as_uri(), rows, int(counts.sum())))
-        lanes.append(tuple(found))
-    return Split(tuple(lanes), WIDTH)
+        shards.append(tuple(found))
+    return Split(tuple(shards))
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +52,8 @@ def batches_of(split, batch_size, workers, epoch=1, seed=0, start=0, window=0) -
     """[step][worker] -> the numbers of the captions that the worker read."""
     read = [
         [
-            [int(n) for n in batch.tokens[:, 1] if n]
-            for batch in worker_batches(split, batch_size, SIZE, r, workers, epoch, seed, start, window)
+            [int(n) for n in batch.arrays[0][:, 1] if n]
+            for batch in worker_batches(TASK, split, Pass(batch_size, r, workers, epoch, seed, start, window))
         ]
         for r in range(workers)
     ]
@@ -58,7 +61,7 @@ def batches_of(split, batch_size, workers, epoch=1, seed=0, start=0, window=0) -
 
 
 def total(split) -> int:
-    return sum(split.captions(lane) for lane in range(len(split.lanes)))
+    return sum(split.examples(shard) for shard in range(len(split.shards)))
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 4, 5])
@@ -79,10 +82,10 @@ def test_global_batches_do_not_depend_on_the_workers(split, batch_size, window):
         assert [sorted(chain.from_iterable(step)) for step in steps] == alone
 
 
-def test_batches_are_full_while_every_lane_has_captions(split):
+def test_batches_are_full_while_every_shard_has_captions(split):
     sizes = [sum(map(len, step)) for step in batches_of(split, 8, 2)]
-    shortest = min(split.captions(lane) for lane in range(len(split.lanes)))
-    whole = shortest * len(split.lanes) // 8
+    shortest = min(split.examples(shard) for shard in range(len(split.shards)))
+    whole = shortest * len(split.shards) // 8
     assert sizes[:whole] == [8] * whole
 
 
@@ -103,8 +106,8 @@ def test_captions_of_similar_length_come_together(tmp_path):
     split = write_split(tmp_path, [[30, 30], [40, 20], [60]])
 
     def widths(epoch: int, window: int) -> list[int]:
-        found = worker_batches(split, 12, SIZE, 0, 1, epoch, 0, 0, window)
-        return [int((batch.tokens != 0).sum(axis=1).max()) for batch in found]
+        found = worker_batches(TASK, split, Pass(12, 0, 1, epoch, 0, 0, window))
+        return [int((batch.arrays[0] != 0).sum(axis=1).max()) for batch in found]
 
     assert sum(widths(1, 5)) < 0.9 * sum(widths(1, 0))
     assert widths(1, 5) != sorted(widths(1, 5))
@@ -114,20 +117,22 @@ def test_captions_of_similar_length_come_together(tmp_path):
 def test_starting_later_leaves_earlier_files_unread(split, tmp_path):
     copy = write_split(tmp_path, [[4, 4, 4]])
     complete = batches_of(copy, 4, 1, seed=None)
-    first = copy.lanes[0][0]
+    first = copy.shards[0][0]
     (tmp_path / "0-0.parquet").unlink()
-    start = first.captions // 4 + 1
+    start = first.examples // 4 + 1
     assert batches_of(copy, 4, 1, seed=None, start=start) == complete[start:]
 
 
 def test_a_photo_comes_with_its_captions(split):
-    for batch in worker_batches(split, 8, SIZE, 0, 1, 1, 0):
-        distance = batch.tokens[:, 1] - batch.photo[:, 0]
+    for batch in worker_batches(TASK, split, Pass(8, 0, 1, 1, 0)):
+        tokens, photo = batch.arrays
+        assert batch.examples == len(tokens)
+        distance = tokens[:, 1] - photo[:, 0]
         assert ((distance >= 0) & (distance < 5)).all()
-        assert (batch.tokens != 0).sum(axis=1).max() == batch.tokens.shape[1]
+        assert (tokens != 0).sum(axis=1).max() == tokens.shape[1]
 
 
 def test_a_file_with_other_rows_than_its_version_is_refused(split):
-    file = split.lanes[0][0]
+    file = split.shards[0][0]
     with pytest.raises(InputError, match="expected 5 with"):
-        read_file(ExampleFile(file.uri, 5, file.captions), WIDTH)
+        read_file(TASK, ExampleFile(file.uri, 5, file.examples))

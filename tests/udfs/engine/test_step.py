@@ -3,29 +3,34 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from plans import with_changes
 
 from udfs.captioner.beam_search import load_captioner
-from udfs.captioner.model import CaptionerShape, build_captioner, logits_head, summed_loss
+from udfs.captioner.model import CaptionerShape, build_captioner, logits_head
+from udfs.captioner.training import CaptionerTask, next_word_loss
 from udfs.engine import step as training_step
-from udfs.engine.collectives import Exchange
+from udfs.engine.communication.collectives import Collectives
+from udfs.engine.gradients import compact, dense
 from udfs.engine.optimizers import CLASSES
-from udfs.engine.plan import Plan
-from udfs.engine.reader import Batch, ExampleFile, Split
-from udfs.engine.step import Engine, compact, dense
+from udfs.engine.plan import CommunicationPlan, OptimizerPlan, Plan
+from udfs.engine.reader import ExampleFile, Split
+from udfs.engine.replica import Replica
 
 SHAPE = CaptionerShape(vocabulary_size=23, feature_size=7, embedding_dim=6, lstm_units=6, dropout=0.0)
-SPLIT = Split(((ExampleFile("none", 8, 8),),), 8)
-SETTINGS = {
-    "epochs": 2, "batch_size": 4, "length_window": 0, "optimizer": "sgd", "learning_rate": 0.1,
-    "learning_rate_schedule": "constant", "learning_rate_decay": 0.5, "clip_norm": 0.0, "l1": 0.0, "l2": 0.0,
-    "weight_decay": 0.0, "label_smoothing": 0.0, "ema_momentum": 0.0, "seed": 0, "token_counts": (),
-    "precision": "float64", "deterministic": True,
-    "collectives": "ring", "sync_every": 1, "average_every": 0, "outer_momentum": 0.0,
-    "all_reduce": "full", "embedding_gradient": "dense",
-    "gradient_rank": 0, "gradient_sides": 2,
-    "validation_bleu": False, "validation_beam_width": 1,
-    "monitor": "val_loss", "patience": 0, "checkpoint_every": 0, "keep_checkpoints": 1,
-}  # fmt: skip
+SPLIT = Split(((ExampleFile("none", 8, 8),),))
+OPTIMIZER = OptimizerPlan(
+    name="sgd", momentum=0.0, nesterov=False, learning_rate=0.1, schedule="constant", decay=0.5, clip_norm=0.0, l1=0.0,
+    l2=0.0, weight_decay=0.0, ema_decay=0.0,
+)  # fmt: skip
+COMMUNICATION = CommunicationPlan(
+    gradient_accumulation_steps=1, local_sgd_steps=0, outer_momentum=0.0, dtype="full", powersgd_rank=0,
+    sparse_embedding=False, collectives="ring",
+)  # fmt: skip
+PLAN = Plan(
+    run_folder="none", task=CaptionerTask(SHAPE, 8), train=SPLIT, validation=SPLIT, epochs=2, batch_size=4,
+    bucket_by_length=0, optimizer=OPTIMIZER, communication=COMMUNICATION, seed=0, precision="float64", deterministic=True,
+    monitor="val_loss", patience=0, checkpoint_every=0, keep_checkpoints=1,
+)  # fmt: skip
 ONCE = (0, 1, 1, 0)
 
 
@@ -36,24 +41,23 @@ def usual_numbers():
     tf.keras.config.set_floatx("float32")
 
 
-def engine(shape: CaptionerShape = SHAPE, **settings) -> Engine:
-    plan = Plan("none", shape, SPLIT, SPLIT, **{**SETTINGS, **settings})
-    return Engine(tf.distribute.get_strategy(), plan)
+def replica(**changes) -> Replica:
+    return Replica(tf.distribute.get_strategy(), with_changes(PLAN, **changes))
 
 
-def batch(seed: int, captions: int) -> Batch:
+def batch(seed: int, captions: int) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     tokens = random.integers(3, 23, (captions, 7)).astype("int32")
     tokens[:, 0], lengths = 1, random.integers(2, 8, captions)
     tokens[np.arange(7)[None, :] >= lengths[:, None]] = 0
-    return Batch(tokens, random.normal(size=(captions, 7)).astype("float32"))
+    return tokens, random.normal(size=(captions, 7)).astype("float32")
 
 
-def joined(one: Batch, other: Batch) -> Batch:
-    return Batch(np.concatenate([one.tokens, other.tokens]), np.concatenate([one.photo, other.photo]))
+def joined(one: tuple, other: tuple) -> tuple:
+    return tuple(np.concatenate(pair) for pair in zip(one, other, strict=True))
 
 
-def moved(found: Engine, *batches: Batch) -> list[np.ndarray]:
+def moved(found: Replica, *batches: tuple) -> list[np.ndarray]:
     """What the weights changed by."""
     before = found.weights()
     for number, part in enumerate(batches, 1):
@@ -65,47 +69,50 @@ def largest(one: list, other: list) -> float:
     return max(np.abs(a - b).max() for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("embedding_gradient", ["dense", "auto"])
-def test_gradients_of_several_steps_add_up_to_that_of_the_large_batch(embedding_gradient):
+@pytest.mark.parametrize("sparse_embedding", [False, True])
+def test_gradients_of_several_steps_add_up_to_that_of_the_large_batch(sparse_embedding):
     parts = batch(1, 4), batch(2, 3)
-    split = moved(engine(embedding_gradient=embedding_gradient), *parts)
-    assert largest(split, moved(engine(), joined(*parts))) < 1e-14
+    split = moved(replica(sparse_embedding=sparse_embedding), *parts)
+    assert largest(split, moved(replica(), joined(*parts))) < 1e-14
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "momentum"])
+@pytest.mark.parametrize("optimizer", [{"name": "adam"}, {"name": "sgd", "momentum": 0.9}], ids=str)
 def test_an_update_that_xla_compiles_is_the_same(optimizer, monkeypatch):
     settings = {
-        "optimizer": optimizer,
-        "learning_rate_schedule": "cosine",
-        "ema_momentum": 0.9,
+        **optimizer,
+        "schedule": "cosine",
+        "ema_decay": 0.9,
         "clip_norm": 1.0,
         "l2": 1e-3,
     }
-    plain = moved(engine(**settings), batch(1, 4))
+    plain = moved(replica(**settings), batch(1, 4))
     monkeypatch.setattr(training_step, "COMPILED_PARAMETERS", 0)
-    assert largest(plain, moved(engine(**settings), batch(1, 4))) < 1e-14
+    assert largest(plain, moved(replica(**settings), batch(1, 4))) < 1e-14
 
 
 def test_a_micro_step_changes_nothing_and_its_sums_come_with_the_update():
-    found = engine()
+    found = replica()
     before = found.weights()
-    assert found.train(batch(1, 4), ONCE, update=False).tolist() == [0, 0, 0]
+    assert found.train(batch(1, 4), ONCE, update=False).values.tolist() == [0, 0, 0]
     assert largest(before, found.weights()) == 0
-    words = sum(int((part.tokens[:, 1:] != 0).sum()) for part in (batch(1, 4), batch(2, 3)))
-    assert found.train(batch(2, 3), ONCE)[2] == words
+    words = sum(int((part[0][:, 1:] != 0).sum()) for part in (batch(1, 4), batch(2, 3)))
+    assert found.train(batch(2, 3), ONCE).weight == words
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_every_optimizer_lowers_the_loss(name):
-    decay = {"weight_decay": 0.004} if name == "adamw" else {}
-    found = engine(optimizer=name, learning_rate=0.02, **decay)
-    losses = [found.train(batch(1, 4), ONCE)[0] for _ in range(12)]
+SGDS = [{"name": "sgd", "momentum": 0.9}, {"name": "sgd", "momentum": 0.9, "nesterov": True}]
+
+
+@pytest.mark.parametrize("settings", [*({"name": name} for name in CLASSES), *SGDS], ids=str)
+def test_every_optimizer_lowers_the_loss(settings):
+    decay = {"weight_decay": 0.004} if settings["name"] == "adamw" else {}
+    found = replica(learning_rate=0.02, **settings, **decay)
+    losses = [found.train(batch(1, 4), ONCE).loss for _ in range(12)]
     assert losses[-1] < losses[0]
 
 
 def test_penalties_enter_the_mean_gradient_once_and_spare_biases():
-    plain, l1, l2 = (moved(engine(**penalty), batch(1, 4)) for penalty in ({}, {"l1": 0.03}, {"l2": 0.05}))
-    weights = engine().weights()
+    plain, l1, l2 = (moved(replica(**penalty), batch(1, 4)) for penalty in ({}, {"l1": 0.03}, {"l2": 0.05}))
+    weights = replica().weights()
     for weight, by_loss, by_l1, by_l2 in zip(weights, plain, l1, l2, strict=True):
         matrix = weight.ndim > 1
         np.testing.assert_allclose(by_l1 - by_loss, -0.1 * 0.03 * np.sign(weight) * matrix, atol=1e-15)
@@ -115,21 +122,22 @@ def test_penalties_enter_the_mean_gradient_once_and_spare_biases():
 @pytest.mark.parametrize("name", ["sgd", "adamw", "rmsprop"])
 def test_weight_decay_is_decoupled_from_the_gradient_and_spares_biases(name):
     # Against no decay of the same optimizer; adam is adamw without one.
-    plain = moved(engine(optimizer="adam" if name == "adamw" else name), batch(1, 4))
-    decayed = moved(engine(optimizer=name, weight_decay=0.2), batch(1, 4))
-    for weight, without, with_decay in zip(engine().weights(), plain, decayed, strict=True):
+    plain = moved(replica(name="adam" if name == "adamw" else name), batch(1, 4))
+    decayed = moved(replica(name=name, weight_decay=0.2), batch(1, 4))
+    for weight, without, with_decay in zip(replica().weights(), plain, decayed, strict=True):
         np.testing.assert_allclose(with_decay - without, -0.1 * 0.2 * weight * (weight.ndim > 1), atol=1e-12)
 
 
 def test_label_smoothing_is_that_of_keras_and_leaves_the_reported_loss_alone():
-    part, found = batch(1, 4), engine(label_smoothing=0.1)
-    target, loss, _, words = summed_loss(found.captioner)(part.tokens, part.photo.astype("float64"), False, 0.1)
-    logits = found.captioner([part.tokens[:, :-1], part.photo.astype("float64")]).numpy()
-    there = part.tokens[:, 1:] != 0
-    hot = np.eye(23)[part.tokens[:, 1:][there]]
+    part, found = batch(1, 4), replica(label_smoothing=0.1)
+    tokens, photo = part[0], part[1].astype("float64")
+    target, loss, words, _ = next_word_loss(found.model, 0.1)(tokens, photo, training=False)
+    logits = found.model([tokens[:, :-1], photo]).numpy()
+    there = tokens[:, 1:] != 0
+    hot = np.eye(23)[tokens[:, 1:][there]]
     smoothed = tf.keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1, reduction="sum")
     assert float(target) == pytest.approx(float(smoothed(hot, logits[there])), rel=1e-12)
-    assert found.validate(part)[0] == pytest.approx(float(loss), rel=1e-12)
+    assert found.validate(part).loss == pytest.approx(float(loss), rel=1e-12)
     assert float(loss) < float(target)
     assert float(words) == there.sum()
 
@@ -138,7 +146,7 @@ def test_the_learning_rate_falls_by_its_schedule():
     # Two epochs of two updates each.
     rates = {}
     for schedule in ("constant", "linear", "cosine", "exponential"):
-        found, rates[schedule] = engine(learning_rate_schedule=schedule), []
+        found, rates[schedule] = replica(schedule=schedule), []
         for _ in range(4):
             rates[schedule].append(found.learning_rate)
             found.train(batch(1, 4), ONCE)
@@ -149,35 +157,35 @@ def test_the_learning_rate_falls_by_its_schedule():
 
 
 def test_a_part_without_words_changes_nothing():
-    empty = Batch(np.zeros((1, 2), "int32"), np.zeros((1, 7), "float32"))
-    assert largest(moved(engine(average_every=1), empty), [np.zeros(1)] * len(engine().weights())) == 0
+    empty = PLAN.task.empty_batch()
+    assert largest(moved(replica(local_sgd_steps=1), empty), [np.zeros(1)] * len(replica().weights())) == 0
 
 
 def test_tied_embeddings_share_one_matrix_and_are_saved(tmp_path):
     tied = CaptionerShape(**{**vars(SHAPE), "tie_embeddings": True})
-    found = engine(tied, precision="float32")
+    found = replica(shape=tied, precision="float32")
     assert sum(weight.size for weight in found.weights()) == tied.parameters
     assert tied.parameters == SHAPE.parameters - (6 + 1) * 23
     (embedding,) = [weight for weight in found.weights() if weight.shape == (23, 6)]
     hidden = np.ones((2, 6), "float32")
-    np.testing.assert_allclose(logits_head(found.captioner)(hidden), hidden @ embedding.T, rtol=1e-6)
-    losses = [found.train(batch(1, 4), ONCE)[0] for _ in range(20)]
+    np.testing.assert_allclose(logits_head(found.model)(hidden), hidden @ embedding.T, rtol=1e-6)
+    losses = [found.train(batch(1, 4), ONCE).loss for _ in range(20)]
     assert losses[-1] < losses[0]
-    found.captioner.save(tmp_path / "model.keras")
+    found.model.save(tmp_path / "model.keras")
     loaded = load_captioner((tmp_path / "model.keras").read_bytes())
     part = batch(2, 3)
-    same = [model([part.tokens, part.photo]).numpy() for model in (found.captioner, loaded)]
+    same = [model(list(part)).numpy() for model in (found.model, loaded)]
     np.testing.assert_array_equal(*same)
 
 
 def test_mixed_precision_computes_in_16_bits_on_weights_of_32():
-    mixed, full = engine(precision="mixed_bfloat16"), engine(precision="float32")
+    mixed, full = replica(precision="mixed_bfloat16"), replica(precision="float32")
     mixed.restore(full.snapshot())
     assert {weight.dtype for weight in mixed.weights()} == {np.dtype("float32")}
     a, b = (found.train(batch(1, 4), ONCE) for found in (mixed, full))
-    assert a[0] != b[0]
-    assert a[0] == pytest.approx(b[0], rel=0.02)
-    assert a[2] == b[2]
+    assert a.loss != b.loss
+    assert a.loss == pytest.approx(b.loss, rel=0.02)
+    assert a.weight == b.weight
     steps = zip(moved(mixed, batch(1, 4)), moved(full, batch(1, 4)), strict=True)
     assert max(np.linalg.norm(x - y) / np.linalg.norm(y) for x, y in steps) < 0.1
 
@@ -197,7 +205,7 @@ def test_compact_rows_are_the_same_matrix():
 )
 def test_rows_are_gathered_only_where_that_is_less(workers, rows, smaller):
     # 1,000 words of 64 numbers: the ring sends 2 (n - 1) / n of the matrix, a gather (n - 1) times the rows.
-    found = Exchange(tf.distribute.get_strategy(), workers, "float32", "full")
+    found = Collectives(tf.distribute.get_strategy(), workers, "float32", "full")
     assert found.rows_are_smaller(rows, 1000, 64) is smaller
 
 
@@ -206,30 +214,30 @@ def test_a_captioner_is_built_in_the_usual_numbers_again():
 
 
 def test_a_moving_average_of_the_weights_is_lent_and_taken_back():
-    found = engine(ema_momentum=0.75)
+    found = replica(ema_decay=0.75)
     expected = None
     for seed in range(4):
         found.train(batch(seed, 4), ONCE)
         now = found.weights()
         expected = now if expected is None else [0.75 * a + 0.25 * b for a, b in zip(expected, now, strict=True)]
-    with found.averaged():
+    with found.averaged_weights():
         lent = found.weights()
     for one, other in zip(lent, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-9)
     for one, other in zip(found.weights(), now, strict=True):
         np.testing.assert_array_equal(one, other)
 
-    again = engine(ema_momentum=0.75)
+    again = replica(ema_decay=0.75)
     again.restore(found.snapshot())
-    with again.averaged():
+    with again.averaged_weights():
         for one, other in zip(again.weights(), lent, strict=True):
             np.testing.assert_array_equal(one, other)
 
 
 def test_without_an_average_the_weights_stay():
-    found = engine()
+    found = replica()
     found.train(batch(1, 4), ONCE)
     own = found.weights()
-    with found.averaged():
+    with found.averaged_weights():
         for one, other in zip(found.weights(), own, strict=True):
             np.testing.assert_array_equal(one, other)

@@ -1,0 +1,131 @@
+"""The plan that the engine carries out: which run, which files of which table version, and which settings."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.driver.corpus.configured_extractor import record_of
+from jobs.driver.job import Job
+from jobs.driver.runs.identity import fingerprint_of
+from jobs.driver.runs.registry import run_folder
+from jobs.driver.runs.training_source import TrainingSource, training_source
+from udfs.captioner.model import CaptionerShape
+from udfs.captioner.text import PADDING, START
+from udfs.captioner.training import CaptionerTask
+from udfs.engine.plan import CommunicationPlan, OptimizerPlan, Plan
+from udfs.engine.reader import ExampleFile, Split
+from udfs.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """A training run as the configuration and the tables describe it.
+
+    Attributes:
+        id: The run's id.
+        files: The run's folder.
+        source: The examples that it reads.
+        identity: Everything that decides its outcome.
+    """
+
+    id: str
+    files: RunFolder
+    source: TrainingSource
+    identity: dict[str, Any]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What `run.json` keeps: the identity, and how to compute the features of new photos."""
+        extractor = self.source.extractor
+        return {"identity": self.identity, "extractor": extractor.fingerprint, "network": record_of(extractor)}
+
+
+def specify_run(job: Job) -> RunSpec:
+    """The run that the job's configuration and tables describe.
+
+    With run.id=auto (or latest), its id is the fingerprint of its identity, so that the same command resumes it.
+
+    Raises:
+        InputError: If the configuration and the tables do not match.
+    """
+    source = training_source(job)
+    identity = source.identity(job.settings)
+    run_id = fingerprint_of(identity) if job.settings.run.id == "auto" else job.settings.run.id
+    return RunSpec(run_id, RunFolder(run_folder(job.settings, run_id)), source, identity)
+
+
+def make_plan(job: Job, run: RunSpec) -> Plan:
+    """The engine's plan for a run."""
+    settings, source = job.settings, run.source
+    optimizer = asdict(settings.optimizer)
+    task = caption_task(job, source, optimizer.pop("label_smoothing"))
+    splits = split_files(source.examples, settings.examples.shards)
+    train, recovery = settings.train, settings.recovery
+    return Plan(
+        run_folder=run.files.uri,
+        task=task,
+        train=splits["train"],
+        validation=splits[settings.corpus.validation_split],
+        epochs=train.epochs,
+        batch_size=train.batch_size,
+        bucket_by_length=train.bucket_by_length,
+        optimizer=OptimizerPlan(**optimizer),
+        communication=CommunicationPlan(**asdict(settings.communication)),
+        seed=train.seed,
+        precision=train.precision,
+        deterministic=train.deterministic,
+        monitor=train.monitor,
+        patience=train.patience,
+        checkpoint_every=recovery.checkpoint_every,
+        keep_checkpoints=recovery.keep_checkpoints,
+    )
+
+
+def caption_task(job: Job, source: TrainingSource, label_smoothing: float) -> CaptionerTask:
+    """The captioner with the sizes that the examples give it."""
+    model, train = job.settings.model, job.settings.train
+    feature_size = source.examples.select(F.size("feature").alias("size")).first().size
+    shape = CaptionerShape(
+        source.provenance["vocabulary_size"],
+        feature_size,
+        model.embedding_dim,
+        model.lstm_units,
+        model.dropout,
+        model.tie_embeddings,
+    )
+    counts = count_tokens(source.examples, shape.vocabulary_size) if model.initial_bias == "frequencies" else ()
+    return CaptionerTask(
+        shape=shape,
+        width=source.provenance["max_length"] + 1,
+        label_smoothing=label_smoothing,
+        token_counts=counts,
+        validation_bleu=train.validation_bleu,
+        validation_beam_width=train.validation_beam_width,
+    )
+
+
+def count_tokens(examples: DataFrame, vocabulary_size: int) -> tuple[int, ...]:
+    """How often each token must be predicted in the training captions, by token_id."""
+    tokens = examples.where("split = 'train'").select(F.explode("token_ids").alias("token"))
+    counts = {row.token: row["count"] for row in tokens.groupBy("token").count().collect()}
+    return tuple(0 if token in (PADDING, START) else counts.get(token, 0) for token in range(vocabulary_size))
+
+
+def split_files(examples: DataFrame, shards: int) -> dict[str, Split]:
+    """The files of a pinned version of the examples, by split and shard, each with its photos and captions."""
+    rows = (
+        examples.groupBy("split", "shard", "part", F.col("_metadata.file_path").alias("uri"))
+        .agg(F.count("*").alias("rows"), F.sum("caption_count").alias("captions"))
+        .orderBy("split", "shard", "part", "uri")
+        .collect()
+    )
+    by_split: dict[str, list[list[ExampleFile]]] = {}
+    for row in rows:
+        files = by_split.setdefault(row.split, [[] for _ in range(shards)])[row.shard]
+        files.append(ExampleFile(unquote(row.uri), row.rows, row.captions))
+    return {split: Split(tuple(map(tuple, files))) for split, files in by_split.items()}
