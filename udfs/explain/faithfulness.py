@@ -75,7 +75,7 @@ def deletion_and_insertion(
 
 def area_under_curve(curves: np.ndarray) -> np.ndarray:
     """Returns the areas under curves along axis 1, whose points are equally spaced from 0 to 1 (trapezoidal rule)."""
-    # NumPy 2 has no trapz, and NumPy 1 no trapezoid.
+    # np.trapz is deprecated in NumPy 2 and later removed; NumPy 1 has no np.trapezoid.
     return (1 / (curves.shape[1] - 1) * (curves[:, 1:] + curves[:, :-1]) / 2).sum(axis=1)
 
 

@@ -75,7 +75,7 @@ def test_deletion_hides_the_share_that_a_step_says():
 
 @pytest.mark.parametrize("name", ["trapz", "trapezoid"])
 def test_areas_are_those_of_the_trapezoidal_rule_with_any_numpy(monkeypatch, name):
-    """NumPy 2 has no `trapz`, NumPy 1 no `trapezoid`."""
+    """NumPy 2 deprecates and then removes `trapz`; NumPy 1 has no `trapezoid`."""
     monkeypatch.delattr(np, name, raising=False)
     curves = np.random.default_rng(2).random((5, 8, 3))
     np.testing.assert_allclose(area_under_curve(curves), trapezoid(curves, dx=1 / 7, axis=1), rtol=1e-12)
