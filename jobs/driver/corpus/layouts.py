@@ -1,7 +1,7 @@
-"""Where a corpus keeps its photos, captions and split lists, and how each caption format is read.
+"""Where a corpus keeps its photos, captions and split lists.
 
-Three layouts are known: Flickr8k's own (`*.token.txt` with `image.jpg#0<TAB>caption`, `*.trainImages.txt` lists), the
-`image,caption` CSV in which it is often distributed, and COCO's `captions_*.json`.
+Three layouts are recognised: Flickr8k's own (`*.token.txt` and lists such as `*.trainImages.txt`), the `image,caption` CSV
+in which Flickr8k is often distributed, and COCO's `captions_*.json`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from conf import Settings
@@ -25,12 +25,18 @@ SPLIT_NAMES = {"val": "dev", "valid": "dev", "validation": "dev", "eval": "test"
 
 
 class NoCaptions(InputError):
-    """A corpus of photos alone."""
+    """The corpus has photos but no caption file."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Paths of a corpus: the photos' folder, the caption files, and {split: list file}."""
+    """The files of a corpus.
+
+    Attributes:
+        photos: Folder of the photos.
+        captions: Caption files.
+        split_lists: {split: file that lists its photos}.
+    """
 
     photos: str
     captions: list[str]
@@ -38,14 +44,18 @@ class Corpus:
 
 
 def at_root(settings: Settings, root: str) -> Settings:
-    """The settings for another corpus, whose photos and captions are looked for."""
+    """Returns the settings for another corpus, whose photos and captions are found automatically."""
     other = copy.deepcopy(settings)
     other.corpus.root, other.corpus.photos, other.corpus.captions = root, "auto", "auto"
     return other
 
 
 def find_photos(spark: SparkSession, settings: Settings) -> str:
-    """The folder of the photos. Raises InputError where corpus.root is missing, empty or ambiguous."""
+    """Returns the folder of the photos.
+
+    Raises:
+        InputError: `corpus.root` does not exist, has no photos, or has several folders of photos.
+    """
     storage, root = HadoopFiles(spark), absolute(settings.corpus.root).rstrip("/")
     entries = _entries(storage, root)
     if settings.corpus.photos != "auto":
@@ -53,7 +63,7 @@ def find_photos(spark: SparkSession, settings: Settings) -> str:
         if not storage.exists(folder):
             raise InputError(f"corpus.photos: {folder} not found; set the photos' folder, relative to corpus.root")
         return folder
-    folders = [name for name, is_folder in entries if is_folder and _holds_files(storage, f"{root}/{name}")]
+    folders = [name for name, is_folder in entries if is_folder and _holds_photos(storage, f"{root}/{name}")]
     if len(folders) == 1:
         return f"{root}/{folders[0]}"
     if any(name.lower().endswith(SUFFIXES) for name, is_folder in entries if not is_folder):
@@ -66,55 +76,75 @@ def find_photos(spark: SparkSession, settings: Settings) -> str:
 
 
 def find_corpus(spark: SparkSession, settings: Settings) -> Corpus:
-    """Photos, captions and split lists of a corpus. Raises InputError for what is missing."""
+    """Returns the photos, captions and split lists of a corpus.
+
+    Raises:
+        NoCaptions: There is no caption file.
+        InputError: Something that the configuration names does not exist, or there are no photos.
+    """
     storage, root = HadoopFiles(spark), absolute(settings.corpus.root).rstrip("/")
     photos = find_photos(spark, settings)
     files = [name for name, is_folder in _entries(storage, root) if not is_folder]
     lists = {
-        SPLIT_NAMES.get(m[1].lower(), m[1].lower()): f"{root}/{name}"
+        SPLIT_NAMES.get(match[1].lower(), match[1].lower()): f"{root}/{name}"
         for name in files
-        if (m := SPLIT_LIST.search(name))
+        if (match := SPLIT_LIST.search(name))
     }
+    return Corpus(photos, _find_captions(storage, settings, root), lists)
+
+
+def _find_captions(storage: HadoopFiles, settings: Settings, root: str) -> list[str]:
     if settings.corpus.captions != "auto":
-        captions = [f"{root}/{settings.corpus.captions}"]
-        if not storage.exists(captions[0]):
-            raise InputError(f"corpus.captions: {captions[0]} not found; set the caption file, relative to corpus.root")
-    else:
-        places = [
-            root,
-            *(f"{root}/{name}" for name, is_folder in _entries(storage, root) if is_folder and name == "annotations"),
-        ]
-        captions = _caption_files(storage, places)
+        path = f"{root}/{settings.corpus.captions}"
+        if not storage.exists(path):
+            raise InputError(f"corpus.captions: {path} not found; set the caption file, relative to corpus.root")
+        return [path]
+    annotations = [
+        f"{root}/{name}" for name, is_folder in _entries(storage, root) if is_folder and name == "annotations"
+    ]
+    captions = _caption_files(storage, [root, *annotations])
     if not captions:
         raise NoCaptions(
             f"corpus.captions: found no caption file in {root}, expected *.token.txt, captions.txt, *.csv or "
             "captions*.json; set corpus.captions"
         )
-    return Corpus(photos, captions, lists)
+    return captions
 
 
 def photo_files(spark: SparkSession, folder: str) -> DataFrame:
-    """The files of the photos' folder: image_id (path below the folder), path, length in bytes, and content.
+    """Lists the files in the folder of the photos, and in the folders below it.
 
-    Spark reads the content only where it is selected.
+    Where the photos lie beside caption files, only files with the suffix of a picture count.
+
+    Returns:
+        image_id (path below the folder), path (URI), length (bytes) and content. Spark reads the content only if the column
+        is used. Empty files are missing: see `empty_photo_files`.
     """
     prefix = HadoopFiles(spark).qualified(folder).rstrip("/") + "/"
     files = spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(folder)
     rows = files.select(_below(prefix, F.col("path")).alias("image_id"), "path", "length", "content")
-    if _has_captions(spark, folder):  # photos beside the caption files: only what is named as a picture counts
+    if _has_captions(spark, folder):
         suffixes = "|".join(suffix[1:] for suffix in SUFFIXES)
         rows = rows.where(F.lower("image_id").rlike(rf"\.({suffixes})$"))
     return rows
 
 
 def empty_photo_files(spark: SparkSession, folder: str) -> DataFrame:
-    """image_id of the files without a byte, which Spark's reader passes over in silence."""
-    every = spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(folder)
-    uris = every._jdf.inputFiles()  # with the empty ones; an array in the JVM, brought over only if it holds any
-    names = [] if len(uris) == every.count() else [(re.sub("^file:/+", "file:/", unquote(uri)),) for uri in uris]
+    """Returns the image_id of empty files, which Spark's reader leaves out without a message."""
+    files = spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(folder)
+    uris = (
+        files._jdf.inputFiles()
+    )  # includes the empty ones; an array in the JVM, copied to Python only if there are any
+    names = [] if len(uris) == files.count() else [(re.sub("^file:/+", "file:/", unquote(uri)),) for uri in uris]
     prefix = HadoopFiles(spark).qualified(folder).rstrip("/") + "/"
-    found = spark.createDataFrame(names, "path string").select(_below(prefix, F.col("path")).alias("image_id"))
-    return found.join(every.select(_below(prefix, F.col("path")).alias("image_id")), "image_id", "left_anti")
+    listed = spark.createDataFrame(names, "path string").select(_below(prefix, F.col("path")).alias("image_id"))
+    return listed.join(files.select(_below(prefix, F.col("path")).alias("image_id")), "image_id", "left_anti")
+
+
+def split_of_file(path: str) -> str | None:
+    """Returns the split in a caption file's name: `dev` for captions_val2017.json, None if there is none."""
+    match = re.search(r"(?:^|[._-])(train|dev|val|test)(?=\d|[._-])", path.rsplit("/", 1)[-1].lower())
+    return SPLIT_NAMES.get(match[1], match[1]) if match else None
 
 
 def _below(prefix: str, path: Column) -> Column:
@@ -122,104 +152,8 @@ def _below(prefix: str, path: Column) -> Column:
 
 
 def _has_captions(spark: SparkSession, folder: str) -> bool:
-    form = re.compile("|".join(CAPTION_FILES))
-    return any(not is_folder and form.search(name) for name, is_folder in HadoopFiles(spark).children(folder))
-
-
-def read_captions(spark: SparkSession, path: str) -> DataFrame:
-    """The rows of a caption file: image_id, caption_no, text, line (as found, for the quarantine), position in
-    the file, and whether it was valid UTF-8.
-
-    What cannot be parsed has a null image_id, caption_no or text. Raises InputError for a broken JSON file.
-    """
-    if path.endswith(".json"):
-        return _read_coco(spark, path)
-    first = spark.read.text(path).first()
-    if first is not None and "\t" not in first.value and re.match(r'\W*"?image\w*"?\s*,', first.value.lower()):
-        return _read_csv(spark, path)
-    return _read_token_lines(spark, path)
-
-
-def read_splits(spark: SparkSession, split_lists: dict[str, str]) -> DataFrame:
-    """image_id and split of every entry in the split lists."""
-    parts = [
-        spark.read.text(path).select(
-            F.trim(F.regexp_replace("value", r"\r$", "")).alias("image_id"), F.lit(split).alias("split")
-        )
-        for split, path in sorted(split_lists.items())
-    ]
-    rows = parts[0]
-    for part in parts[1:]:
-        rows = rows.unionByName(part)
-    return rows.where("image_id != ''").distinct()
-
-
-def split_of_file(path: str) -> str | None:
-    """The split that a caption file's name says: captions_val2017.json is dev."""
-    match = re.search(r"(?:^|[._-])(train|dev|val|test)(?=\d|[._-])", path.rsplit("/", 1)[-1].lower())
-    return SPLIT_NAMES.get(match[1], match[1]) if match else None
-
-
-def _read_token_lines(spark: SparkSession, path: str) -> DataFrame:
-    lines = (
-        spark.read.option("lineSep", "\n")
-        .text(path)
-        .select(
-            F.regexp_replace(F.make_valid_utf8("value"), r"\r$", "").alias("line"),
-            F.is_valid_utf8("value").alias("valid"),
-            F.monotonically_increasing_id().alias("position"),
-        )
-    )
-    form = r"^([^\t]*?)\s*#(\d{1,9})\t(.*)$"
-
-    def group(number: int):
-        return F.when(F.col("line").rlike(form) & F.col("valid"), F.regexp_extract("line", form, number))
-
-    image_id, caption_no, text = (
-        group(1).alias("image_id"),
-        group(2).cast("int").alias("caption_no"),
-        group(3).alias("text"),
-    )
-    return lines.where(F.trim("line") != "").select(image_id, caption_no, text, "line", "position", "valid")
-
-
-def _read_csv(spark: SparkSession, path: str) -> DataFrame:
-    rows = spark.read.csv(path, schema="image string, caption string", header=True, escape='"', multiLine=True)
-    number = F.row_number().over(Window.partitionBy("image").orderBy("position")) - 1
-    return (
-        rows.withColumn("position", F.monotonically_increasing_id())
-        .withColumn("caption_no", number.cast("int"))
-        .select(
-            F.trim("image").alias("image_id"),
-            "caption_no",
-            F.col("caption").alias("text"),
-            F.concat_ws(",", "image", "caption").alias("line"),
-            "position",
-            (~F.concat_ws("", "image", "caption").contains("\ufffd")).alias("valid"),
-        )
-    )
-
-
-def _read_coco(spark: SparkSession, path: str) -> DataFrame:
-    schema = """images array<struct<id:bigint,file_name:string>>,
-        annotations array<struct<id:bigint,image_id:bigint,caption:string>>"""
-    whole = spark.read.json(path, schema=schema, multiLine=True)
-    if whole.where("annotations IS NOT NULL AND images IS NOT NULL").isEmpty():
-        raise InputError(
-            f"corpus.captions: {path} is not a COCO captions file, expected images and annotations; check it"
-        )
-    images = whole.select(F.explode("images").alias("image")).select("image.id", "image.file_name")
-    notes = whole.select(F.explode("annotations").alias("note")).select("note.id", "note.image_id", "note.caption")
-    number = F.row_number().over(Window.partitionBy("image_id").orderBy("position")) - 1
-    named = notes.withColumnRenamed("id", "position").join(images, notes.image_id == images.id, "left")
-    return named.select(
-        F.col("file_name").alias("image_id"),
-        number.cast("int").alias("caption_no"),
-        F.col("caption").alias("text"),
-        F.concat(F.lit("annotation "), F.col("position"), F.lit(": "), F.coalesce("caption", F.lit(""))).alias("line"),
-        "position",
-        F.lit(True).alias("valid"),
-    )
+    pattern = re.compile("|".join(CAPTION_FILES))
+    return any(not is_folder and pattern.search(name) for name, is_folder in HadoopFiles(spark).children(folder))
 
 
 def _entries(storage: HadoopFiles, root: str) -> list[tuple[str, bool]]:
@@ -231,18 +165,19 @@ def _entries(storage: HadoopFiles, root: str) -> list[tuple[str, bool]]:
         ) from error
 
 
-def _holds_files(storage: HadoopFiles, folder: str) -> bool:
+def _holds_photos(storage: HadoopFiles, folder: str) -> bool:
     return any(not is_folder and name.lower().endswith(SUFFIXES) for name, is_folder in storage.children(folder))
 
 
-def _caption_files(storage: HadoopFiles, places: list[str]) -> list[str]:
+def _caption_files(storage: HadoopFiles, folders: list[str]) -> list[str]:
+    """The files that match the first pattern with any match."""
     for pattern in CAPTION_FILES:
-        found = [
-            f"{place}/{name}"
-            for place in places
-            for name, is_folder in storage.children(place)
+        paths = [
+            f"{folder}/{name}"
+            for folder in folders
+            for name, is_folder in storage.children(folder)
             if not is_folder and re.search(pattern, name) and not SPLIT_LIST.search(name)
         ]
-        if found:
-            return found
+        if paths:
+            return paths
     return []

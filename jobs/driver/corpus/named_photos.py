@@ -1,4 +1,4 @@
-"""Photos that a user names beside the corpus: a folder, pictures, or text files that list pictures."""
+"""Photos that a configuration key names: the corpus, a folder, pictures, or text files that list pictures."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ from udfs.errors import InputError
 
 @dataclass(frozen=True)
 class NamedPhotos:
-    """The first photos of those named: `rows` has place (0, 1, ...), image_id, length (bytes) and content.
+    """The first of the named photos.
 
-    An empty file has a null length, and content is null where a file is empty or has more than corpus.max_bytes.
+    Attributes:
+        rows: place (0, 1, ...), image_id, length (bytes; null for an empty file) and content (null if the file is empty or
+            larger than corpus.max_bytes).
+        count: Number of rows.
+        left_out: Number of named photos beyond the limit.
     """
 
     rows: DataFrame
@@ -27,52 +31,60 @@ class NamedPhotos:
 
 
 def named_photos(job: Job, key: str, named: str, limit: int) -> NamedPhotos:
-    """The photos that the value `named` of the configuration's `key` means, at most `limit`.
+    """Resolves the value of a configuration key to photos.
 
-    `auto` means the corpus's photos; otherwise it is a folder, whose photos are taken in order of their names, or pictures
-    and lists of pictures (`*.txt`, a path a line, relative to the list), separated by commas, in the order given.
-    Raises InputError for what is not there.
+    Args:
+        job: The job.
+        key: The key, for error messages.
+        named: `auto` for the photos of the corpus; a folder, whose photos are ordered by name; or pictures and lists of
+            pictures (`*.txt`, one path a line, relative to the list), separated by commas, in the given order.
+        limit: The largest number of photos.
+
+    Raises:
+        InputError: A file or folder does not exist, or holds no photos.
     """
-    storage, where = HadoopFiles(job.spark), absolute(named)
+    storage, uri = HadoopFiles(job.spark), absolute(named)
     if named == "auto":
-        found, total = _in_folder(job, find_photos(job.spark, job.settings), limit)
-    elif storage.is_folder(where):
-        found, total = _in_folder(job, where, limit)
+        photos, total = _in_folder(job, find_photos(job.spark, job.settings), limit)
+    elif storage.is_folder(uri):
+        photos, total = _in_folder(job, uri, limit)
     else:
-        found, total = _by_name(storage, key, named, limit)
-    if not found:
+        photos, total = _by_name(storage, key, named, limit)
+    if not photos:
         raise InputError(f"{key}: found no photos in {named}, expected a folder of pictures or a list; change {key}")
-    wanted = [(place, *each) for place, each in enumerate(found)]
-    rows = job.spark.createDataFrame(wanted, "place int, image_id string, path string")
-    contents = _contents(job, [path for _, path in found if path])
-    return NamedPhotos(rows.join(contents, "path", "left").drop("path"), len(found), total - len(found))
+    in_order = [(place, *photo) for place, photo in enumerate(photos)]
+    rows = job.spark.createDataFrame(in_order, "place int, image_id string, path string")
+    contents = _contents(job, [path for _, path in photos if path])
+    return NamedPhotos(rows.join(contents, "path", "left").drop("path"), len(photos), total - len(photos))
 
 
 def _in_folder(job: Job, folder: str, limit: int) -> tuple[list[tuple[str, str | None]], int]:
+    """The first (image_id, path) by name, with no path for empty files, and the number of all."""
     empty = empty_photo_files(job.spark, folder).withColumn("path", F.lit(None).cast("string"))
-    every = photo_files(job.spark, folder).select("image_id", "path").unionByName(empty)
-    return [(row.image_id, row.path) for row in every.orderBy("image_id").limit(limit).collect()], every.count()
+    files = photo_files(job.spark, folder).select("image_id", "path").unionByName(empty)
+    return [(row.image_id, row.path) for row in files.orderBy("image_id").limit(limit).collect()], files.count()
 
 
 def _by_name(storage: HadoopFiles, key: str, named: str, limit: int) -> tuple[list[tuple[str, str | None]], int]:
-    names = {}  # in order, each once
+    """The first (name, URI) in the given order, without repetitions, and the number of all."""
+    names: dict[str, None] = {}
     for entry in filter(None, (part.strip() for part in named.split(","))):
-        names |= dict.fromkeys(_listed(storage, key, entry) if entry.endswith(".txt") else [entry])
+        names |= dict.fromkeys(_read_list(storage, key, entry) if entry.endswith(".txt") else [entry])
     first = list(names)[:limit]
     for name in first:
         if not storage.exists(absolute(name)) or storage.is_folder(absolute(name)):
             raise InputError(
-                f"{key}: {name} is no file, expected one folder, or pictures and lists *.txt; mend the path"
+                f"{key}: {name} is no file, expected one folder, or pictures and lists *.txt; correct the path"
             )
     return [(name, storage.qualified(absolute(name))) for name in first], len(names)
 
 
-def _listed(storage: HadoopFiles, key: str, path: str) -> list[str]:
+def _read_list(storage: HadoopFiles, key: str, path: str) -> list[str]:
     try:
         lines = [line.strip() for line in storage.read_text(absolute(path)).splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{key}: {path} cannot be read ({error}), expected a list of pictures; mend the path"
+            f"{key}: {path} cannot be read ({error}), expected a list of pictures; correct the path"
         ) from error
     folder = path.rpartition("/")[0]
     return [line if re.match(r"/|\w+:", line) or not folder else f"{folder}/{line}" for line in lines if line]
@@ -81,7 +93,7 @@ def _listed(storage: HadoopFiles, key: str, path: str) -> list[str]:
 def _contents(job: Job, paths: list[str]) -> DataFrame:
     if not paths:
         return job.spark.createDataFrame([], "path string, length long, content binary")
-    literal = [re.sub(r"([\\*?\[\]{}])", r"\\\1", path) for path in paths]  # names are not patterns
-    files = job.spark.read.format("binaryFile").load(literal)
+    escaped = [re.sub(r"([\\*?\[\]{}])", r"\\\1", path) for path in paths]  # Spark takes paths for glob patterns
+    files = job.spark.read.format("binaryFile").load(escaped)
     content = F.when(F.col("length") <= job.settings.corpus.max_bytes, F.col("content"))
     return files.select("path", "length", content.alias("content"))

@@ -1,7 +1,7 @@
-"""The n-gram counts of captions, and the captions that others have for the same photos.
+"""Baselines for a run's captions, and the n-gram counts of captions.
 
-Of these, the most frequent caption and those of other photos never look at the photo; the nearest training photo's does,
-with the same features and no model; and a human's is what a model may hope for.
+The most frequent caption and shuffled captions ignore the photo. A caption of the nearest training photo uses the same
+features, but no model. A human's captions show what score can be expected at best.
 """
 
 from __future__ import annotations
@@ -13,30 +13,49 @@ from jobs.driver.scoring.nearest import nearest_photos
 from udfs.captioner.text import words
 from udfs.scoring.bleu import add_bleu_counts
 
-SHUFFLES = 5  # one shuffle of a small split is a matter of luck
+SHUFFLES = 5  # the score of a single shuffle varies too much on a small split
 COUNTS = "matches array<bigint>, totals array<bigint>, hypothesis_length bigint, reference_length bigint"
 
 
 def with_counts(rows: DataFrame) -> DataFrame:
-    """The map step: adds the n-gram counts of `hypothesis` against `references`, both normalised text."""
+    """Adds the n-gram counts of hypotheses against their references (BLEU's map step).
+
+    Args:
+        rows: image_id, hypothesis and references, as normalised text.
+
+    Returns:
+        The same columns with those of COUNTS.
+    """
     schema = f"image_id string, hypothesis string, references array<string>, {COUNTS}"
     return rows.select("image_id", "hypothesis", "references").mapInPandas(add_bleu_counts, schema)
 
 
 def normalised() -> Column:
-    """The column `text` as captions are compared: its words, joined by spaces."""
+    """Returns the column `text` in the form in which captions are compared: its words, joined by spaces."""
     return F.concat_ws(" ", words(F.col("text")))
 
 
 def constant_captions(scored: DataFrame, captions: DataFrame) -> DataFrame:
-    """The most frequent training caption for every photo."""
+    """Gives every photo the most frequent training caption.
+
+    Args:
+        scored: image_id, hypothesis and references.
+        captions: The table `captions`.
+    """
     counts = captions.where("split = 'train'").groupBy(normalised().alias("hypothesis")).count()
     most_frequent = counts.orderBy(F.desc("count"), "hypothesis").first()
     return scored.withColumn("hypothesis", F.lit(most_frequent.hypothesis if most_frequent else ""))
 
 
 def shuffled_captions(scored: DataFrame) -> DataFrame:
-    """Each photo gets the captions of SHUFFLES others: the photos in order of a hash, each taking its next neighbours'."""
+    """Gives every photo the captions of SHUFFLES other photos, the next ones in the order of a hash.
+
+    Args:
+        scored: image_id, hypothesis and references.
+
+    Returns:
+        SHUFFLES rows for each photo, or fewer if there are fewer other photos.
+    """
     ids = [row.image_id for row in scored.select("image_id").orderBy(F.sha2("image_id", 256)).collect()]
     distances = range(1, max(2, min(SHUFFLES + 1, len(ids))))
     pairs = [(image_id, ids[(place + far) % len(ids)]) for far in distances for place, image_id in enumerate(ids)]
@@ -46,23 +65,35 @@ def shuffled_captions(scored: DataFrame) -> DataFrame:
 
 
 def nearest_captions(scored: DataFrame, captions: DataFrame, features: DataFrame) -> DataFrame:
-    """The first caption of each photo's nearest training photo, by the cosine of `features` (of one extractor)."""
+    """Gives every photo the first caption of its nearest training photo.
+
+    Args:
+        scored: image_id, hypothesis and references.
+        captions: The table `captions`.
+        features: The table `features`, with the rows of one extractor.
+    """
     first = (
         captions.where("split = 'train'").groupBy("image_id").agg(F.min_by(normalised(), "caption_no").alias("text"))
     )
-    trained = features.join(first.select("image_id"), "image_id", "left_semi").select("image_id", "feature")
-    wanted = features.join(scored.select("image_id"), "image_id", "left_semi").select("image_id", "feature")
-    found = nearest_photos(wanted, trained, others_only=True)[["query", "neighbour"]]
-    neighbours = scored.sparkSession.createDataFrame(found, "image_id string, neighbour string")
+    training = features.join(first.select("image_id"), "image_id", "left_semi").select("image_id", "feature")
+    queries = features.join(scored.select("image_id"), "image_id", "left_semi").select("image_id", "feature")
+    nearest = nearest_photos(queries, training, others_only=True)[["query", "neighbour"]]
+    neighbours = scored.sparkSession.createDataFrame(nearest, "image_id string, neighbour string")
     texts = first.select(F.col("image_id").alias("neighbour"), F.col("text").alias("hypothesis"))
     return scored.drop("hypothesis").join(neighbours, "image_id").join(texts, "neighbour")
 
 
 def human_captions(scored: DataFrame) -> DataFrame:
-    """Each of a photo's captions in turn against its others; nothing of photos with one caption.
+    """Scores each reference of a photo against its other references; leaves out photos with one reference.
 
-    It has one reference less than a captioner has, which costs it a little.
+    A human caption has one reference less than a generated one, so its score is slightly too low.
+
+    Args:
+        scored: image_id and references.
+
+    Returns:
+        image_id, hypothesis and references, a row for each reference.
     """
-    each = scored.where(F.size("references") > 1).select("image_id", "references", F.posexplode("references"))
+    exploded = scored.where(F.size("references") > 1).select("image_id", "references", F.posexplode("references"))
     others = F.filter("references", lambda _, place: place != F.col("pos"))
-    return each.select("image_id", F.col("col").alias("hypothesis"), others.alias("references"))
+    return exploded.select("image_id", F.col("col").alias("hypothesis"), others.alias("references"))

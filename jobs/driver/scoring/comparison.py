@@ -1,4 +1,4 @@
-"""Compares two captioners, or one with its baselines, on the same photos: figures of the photos and of bootstrap samples."""
+"""Compares runs, or a run with its baselines, on the same photos, with the scores of bootstrap samples."""
 
 from __future__ import annotations
 
@@ -21,10 +21,14 @@ FIGURES = (*(f"bleu{order}" for order in ORDERS), "repeated", "gain_over_shuffle
 
 @dataclass(frozen=True)
 class Comparison:
-    """Figures by system and name, each an array: first that of all photos, then one a bootstrap sample.
+    """Scores of several systems on the same photos.
 
-    A system's figures are BLEU-1..4; `repeated`, the share of photos whose caption another photo got too; and
-    `gain_over_shuffled`, by how much its BLEU-4 exceeds that of its own captions given to other photos.
+    Attributes:
+        photos: Photos that were compared.
+        left_out: Photos that not all systems captioned.
+        figures: {system: {name: scores}}, each an array of shape (samples + 1,): the score on all photos, then on each
+            bootstrap sample. Names are bleu1 to bleu4; `repeated`, the share of photos whose caption another photo has too;
+            and `gain_over_shuffled`, by how much BLEU-4 exceeds that of the same captions shuffled among the photos.
     """
 
     photos: int
@@ -32,13 +36,21 @@ class Comparison:
     figures: dict[str, dict[str, np.ndarray]]
 
     def difference(self, name: str, first: str, second: str) -> np.ndarray:
+        """Returns the scores of the second system minus those of the first, on all photos and on each sample."""
         return self.figures[second][name] - self.figures[first][name]
 
 
 def compare_runs(predictions: DataFrame, runs: list[str], split: str, settings: Bootstrap) -> Comparison:
-    """Compares runs on the photos of a split that all of them captioned, with the same references.
+    """Compares runs on the photos of a split that all of them captioned and that have the same references.
 
-    Raises InputError where there are none.
+    Args:
+        predictions: The table `predictions`.
+        runs: Ids of the runs.
+        split: The split.
+        settings: The section `bootstrap` of the configuration.
+
+    Raises:
+        InputError: There are no such photos.
     """
     rows = {run: predictions.where((F.col("run_id") == run) & (F.col("split") == split)) for run in runs}
     keys = [row.select("image_id", "references") for row in rows.values()]
@@ -61,7 +73,15 @@ def compare_runs(predictions: DataFrame, runs: list[str], split: str, settings: 
 def compare_with_baselines(
     predictions: DataFrame, captions: DataFrame, run: str, split: str, settings: Bootstrap
 ) -> Comparison:
-    """Compares a run with captions that never look at the photo: the most frequent one, and those of other photos."""
+    """Compares a run with baselines that ignore the photo: the most frequent caption, and the run's captions shuffled.
+
+    Args:
+        predictions: The table `predictions`.
+        captions: The table `captions`.
+        run: The run's id.
+        split: The split.
+        settings: The section `bootstrap` of the configuration.
+    """
     rows = predictions.where((F.col("run_id") == run) & (F.col("split") == split)).persist()
     constant = with_counts(constant_captions(rows, captions))
     columns = [*_of_run(run, rows), constant.select("image_id", bleu_row().alias("most_frequent_caption"))]
@@ -73,7 +93,12 @@ def compare_with_baselines(
 
 
 def with_interval(values: np.ndarray, confidence: float) -> dict[str, float]:
-    """A figure and its bootstrap interval, for a JSON line."""
+    """Returns a score (`value`) with its bootstrap interval (`low`, `high`), for a JSON line.
+
+    Args:
+        values: The score on all photos, then on each sample.
+        confidence: Confidence level of the interval.
+    """
     return {"value": round(float(values[0]), 6), **interval_of(values, confidence)}
 
 
@@ -99,20 +124,19 @@ def comparison_report(comparison: Comparison, first: str, second: str, confidenc
 
 
 def _of_run(name: str, rows: DataFrame) -> list[DataFrame]:
-    """image_id with an array of counts: for the run's captions, for the same shuffled, and whether each is repeated."""
+    """Tables of image_id and count arrays: of the run's captions and whether each is repeated, and of the shuffled ones."""
     shuffled = (
         with_counts(shuffled_captions(rows))
         .groupBy("image_id")
         .agg(F.array(*[F.sum(bleu_row()[place]) for place in range(BLEU_NUMBERS)]).alias(f"{name}/shuffled"))
     )
-    same = F.count("*").over(Window.partitionBy("hypothesis"))
-    repeated = F.array((same > 1).cast("bigint"), F.lit(1).cast("bigint"))
-    own = rows.select("image_id", bleu_row().alias(name), repeated.alias(f"{name}/repeated"))
-    return [own, shuffled]
+    occurrences = F.count("*").over(Window.partitionBy("hypothesis"))
+    repeated = F.array((occurrences > 1).cast("bigint"), F.lit(1).cast("bigint"))
+    return [rows.select("image_id", bleu_row().alias(name), repeated.alias(f"{name}/repeated")), shuffled]
 
 
 def _samples(parts: list[DataFrame], settings: Bootstrap) -> dict[str, np.ndarray]:
-    """The sums of every array column over the photos of each sample: {column: int64 (samples + 1, its length)}."""
+    """Sums every array column over the photos of each sample: {column: int64 (samples + 1, length of the array)}."""
     rows = reduce(lambda left, right: left.join(right, "image_id"), parts)
     names = [name for name in rows.columns if name != "image_id"]
     lengths = {name: 2 if name.endswith("/repeated") else BLEU_NUMBERS for name in names}
@@ -122,19 +146,16 @@ def _samples(parts: list[DataFrame], settings: Bootstrap) -> dict[str, np.ndarra
         work, "sample int, sums array<bigint>"
     )
     total = [F.sum(F.col("sums")[place]).alias(f"sum{place}") for place in range(sum(lengths.values()))]
-    found = mapped.groupBy("sample").agg(*total).orderBy("sample").toPandas().drop(columns="sample").to_numpy()
+    sums = mapped.groupBy("sample").agg(*total).orderBy("sample").toPandas().drop(columns="sample").to_numpy()
     ends = np.cumsum(list(lengths.values()))
-    return dict(zip(names, np.split(found, ends[:-1], axis=1), strict=True))
+    return dict(zip(names, np.split(sums, ends[:-1], axis=1), strict=True))
 
 
 def _figures(samples: dict[str, np.ndarray], run: str) -> dict[str, np.ndarray]:
-    own, shuffled, repeated = (
-        bleu_figures(samples[run]),
-        bleu_figures(samples[f"{run}/shuffled"]),
-        samples[f"{run}/repeated"],
-    )
+    bleu, shuffled_bleu = bleu_figures(samples[run]), bleu_figures(samples[f"{run}/shuffled"])
+    repeated = samples[f"{run}/repeated"]
     return {
-        **own,
+        **bleu,
         "repeated": repeated[:, 0] / np.maximum(repeated[:, 1], 1),
-        "gain_over_shuffled": own["bleu4"] - shuffled["bleu4"],
+        "gain_over_shuffled": bleu["bleu4"] - shuffled_bleu["bleu4"],
     }

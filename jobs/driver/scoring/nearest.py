@@ -1,4 +1,4 @@
-"""The nearest of many photos for each of others, by the cosine distance of their features, as a map and a reduce."""
+"""Nearest photos by the cosine distance of their features, as a map and a reduce."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from functools import partial
 
 import pandas as pd
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -13,31 +14,40 @@ from jobs.driver.spark.session import arrow_batches
 from udfs.vision.features import feature_rows, unit_rows
 from udfs.vision.neighbours import SCHEMA, nearest_in_batches
 
-QUERY_BYTES = 128 * 2**20  # of the features that every executor holds at a time
+QUERY_BYTES = 128 * 2**20  # features that an executor holds at a time
 BATCH = 256  # candidates in an Arrow batch
 
 
 def nearest_photos(queries: DataFrame, candidates: DataFrame, others_only: bool = False) -> pd.DataFrame:
-    """query, part, distance, neighbour: the nearest candidate of each query in each part of the candidates.
+    """Finds the nearest candidate of each query in each part of the candidates.
 
-    queries: image_id, feature. candidates: image_id, feature and, where nearest ones of several parts are wanted, part. With
-    `others_only` a photo is no neighbour of its own. Queries go in blocks to every executor, where each task compares them
-    with its share of the candidates, so the memory is bounded at any number of photos.
+    The queries are broadcast to the executors in blocks, and each task compares a block with its share of the candidates, so
+    that memory stays bounded for any number of photos.
+
+    Args:
+        queries: image_id and feature.
+        candidates: image_id, feature and, to find the nearest one of each part, `part`.
+        others_only: Whether a photo must not be its own neighbour.
+
+    Returns:
+        query, part, distance and neighbour.
     """
     if "part" not in candidates.columns:
         candidates = candidates.withColumn("part", F.lit("all"))
     size = queries.agg(F.sum(F.size("feature").cast("long"))).first()[0] or 0
     blocks = max(1, math.ceil(4 * size / QUERY_BYTES))
-    found = [pd.DataFrame(columns=["query", "part", "distance", "neighbour"])]
+    results = []
     with arrow_batches(queries.sparkSession, BATCH):
         for block in range(blocks):
-            mine = queries.where(F.pmod(F.xxhash64("image_id"), F.lit(blocks)) == block).toArrow()
-            if mine.num_rows:
-                found.append(_nearest_of_block(mine, candidates, others_only))
-    return pd.concat(found[1:] or found, ignore_index=True)
+            rows = queries.where(F.pmod(F.xxhash64("image_id"), F.lit(blocks)) == block).toArrow()
+            if rows.num_rows:
+                results.append(_nearest_of_block(rows, candidates, others_only))
+    if not results:
+        return pd.DataFrame(columns=["query", "part", "distance", "neighbour"])
+    return pd.concat(results, ignore_index=True)
 
 
-def _nearest_of_block(queries, candidates: DataFrame, others_only: bool) -> pd.DataFrame:
+def _nearest_of_block(queries: pa.Table, candidates: DataFrame, others_only: bool) -> pd.DataFrame:
     content = queries.column("image_id").to_pylist(), unit_rows(feature_rows(queries.column("feature")))
     shared = candidates.sparkSession.sparkContext.broadcast(content)
     try:

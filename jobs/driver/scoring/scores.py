@@ -1,7 +1,7 @@
-"""Scores of a run's captions, and of what others have for the same photos, with bootstrap intervals.
+"""Scores a run's captions and those of its baselines for the same photos, with bootstrap intervals.
 
-One pass measures every caption of every system (n-gram counts for BLEU, CIDEr-D); a second sums over the photos of each
-bootstrap sample.
+A first pass measures every caption of every system (n-gram counts for BLEU, and CIDEr-D); a second one sums the measurements
+over the photos of each bootstrap sample.
 """
 
 from __future__ import annotations
@@ -20,17 +20,23 @@ from udfs.scoring.bootstrap import interval, weighted_sums_by_system
 from udfs.scoring.caption_counts import CIDER_UNITS, count_captions
 from udfs.scoring.cider import count_documents
 
-BLEU_NUMBERS = 2 * len(ORDERS) + 2  # numbers that BLEU needs of a caption
-NUMBERS = BLEU_NUMBERS + 2  # and CIDEr-D with the number of captions
+BLEU_NUMBERS = 2 * len(ORDERS) + 2  # numbers per caption that BLEU needs
+NUMBERS = BLEU_NUMBERS + 2  # and CIDEr-D, and the number of captions
 BASELINES = ("most_frequent_caption", "shuffled_photos", "nearest_photo", "human")
 
 
 def score_captions(scored: DataFrame, captions: DataFrame, features: DataFrame, settings: Bootstrap) -> dict:
-    """The metrics of rows (image_id, hypothesis, references), beside the baselines' on the same photos.
+    """Scores captions and their baselines on the same photos.
 
-    captions, features: those of all splits, the features of the run's extractor only. Returns bleu1..bleu4 and cider_d,
-    their `intervals`, `legacy` BLEU, and `baselines`: the same scores of BASELINES (of a human where there are references
-    enough).
+    Args:
+        scored: image_id, hypothesis and references, as normalised text.
+        captions: The table `captions`, with all splits.
+        features: The table `features`, with the rows of the run's extractor only.
+        settings: The section `bootstrap` of the configuration.
+
+    Returns:
+        bleu1 to bleu4 and cider_d; their `intervals`; `legacy`, BLEU with boundary tokens counted as words; and `baselines`,
+        the scores of each of BASELINES (`human` only if photos have several references).
     """
     systems = {
         "captions": scored,
@@ -51,14 +57,14 @@ def score_captions(scored: DataFrame, captions: DataFrame, features: DataFrame, 
 
 
 def bleu_row() -> Column:
-    """The numbers that BLEU needs of a caption, as one array, from the columns that `predictions` keeps."""
+    """Returns the numbers that BLEU needs as one array column, from the columns of the table `predictions`."""
     return F.concat("matches", "totals", F.array("hypothesis_length", "reference_length"))
 
 
 def with_boundary_tokens(scored: DataFrame) -> DataFrame:
-    """The captions and references with the boundary tokens that some published scores count as words."""
+    """Adds the boundary tokens that some published scores count as words to captions and references."""
 
-    def bounded(text):
+    def bounded(text: Column) -> Column:
         return F.concat_ws(" ", F.lit("startseq"), text, F.lit("endseq"))
 
     return scored.select(
@@ -69,7 +75,16 @@ def with_boundary_tokens(scored: DataFrame) -> DataFrame:
 
 
 def bootstrap_sums(systems: dict[str, DataFrame], scored: DataFrame, settings: Bootstrap) -> dict[str, np.ndarray]:
-    """What is summed over the photos, then over those of each bootstrap sample: {system: int64 (samples + 1, NUMBERS)}."""
+    """Sums the measurements of each system over all photos and over each bootstrap sample.
+
+    Args:
+        systems: {name: rows of image_id, hypothesis and references}.
+        scored: The photos' references, which decide CIDEr-D's document frequencies.
+        settings: The section `bootstrap` of the configuration.
+
+    Returns:
+        {name: int64 (samples + 1, NUMBERS)}, with the sums over all photos first.
+    """
     columns = ["image_id", "hypothesis", "references"]
     named = [rows.select(F.lit(name).alias("system"), *columns) for name, rows in systems.items()]
     rows = reduce(DataFrame.unionByName, named).repartition(scored.sparkSession.sparkContext.defaultParallelism)
@@ -82,33 +97,36 @@ def bootstrap_sums(systems: dict[str, DataFrame], scored: DataFrame, settings: B
         "system string, sample int, sums array<bigint>",
     )
     total = [F.sum(F.col("sums")[place]).alias(f"sum{place}") for place in range(NUMBERS)]
-    found = sums.groupBy("system", "sample").agg(*total).orderBy("system", "sample").toPandas()
+    totals = sums.groupBy("system", "sample").agg(*total).orderBy("system", "sample").toPandas()
     measured.unpersist()
-    return {system: part.drop(columns=["system", "sample"]).to_numpy() for system, part in found.groupby("system")}
+    return {system: part.drop(columns=["system", "sample"]).to_numpy() for system, part in totals.groupby("system")}
 
 
 def document_counts(scored: DataFrame) -> dict[str, int]:
-    """In how many photos' references an n-gram occurs, where that is more than one."""
+    """Returns the number of photos whose references contain an n-gram, for n-grams of at least two photos."""
     parts = scored.select("references").mapInPandas(count_documents, "ngram string, photos bigint")
     counts = parts.groupBy("ngram").agg(F.sum("photos").alias("photos")).where("photos > 1").toPandas()
     return dict(zip(counts.ngram, counts.photos.astype(int), strict=True))
 
 
 def figures_of(sums: np.ndarray) -> dict[str, np.ndarray]:
-    """Every score, each an array: first of the photos as they are, then of each bootstrap sample."""
+    """Returns BLEU and CIDEr-D from the sums of `bootstrap_sums`: {name: float64 (samples + 1,)}."""
     cider = sums[:, -2] / np.maximum(sums[:, -1], 1) / CIDER_UNITS
     return {**bleu_figures(sums), "cider_d": cider}
 
 
 def bleu_figures(sums: np.ndarray, weights: dict[int, tuple[float, ...]] = UNIFORM) -> dict[str, np.ndarray]:
+    """Returns BLEU-1 to BLEU-4 from sums whose first BLEU_NUMBERS columns are `bleu_row`: {name: float64 (samples + 1,)}."""
     scores = [bleu_scores(BleuCounts.from_row(row), weights) for row in sums[:, :BLEU_NUMBERS]]
     return {name: np.array([score[name] for score in scores]) for name in scores[0]}
 
 
 def first_of(figures: dict[str, np.ndarray]) -> dict[str, float]:
+    """Returns the scores on all photos, without the bootstrap samples."""
     return {name: float(values[0]) for name, values in figures.items()}
 
 
 def interval_of(values: np.ndarray, confidence: float) -> dict[str, float]:
+    """Returns the interval (`low`, `high`) of a score from its values on the bootstrap samples."""
     low, high = interval(values[1:], confidence)
     return {"low": round(low, 6), "high": round(high, 6)}

@@ -1,9 +1,7 @@
-"""Prepares the environment's own Spark so that a bare `spark-submit jobs/NAME.py` works.
+"""Configures the installed pyspark so that `spark-submit jobs/NAME.py` works without further options.
 
-Run it as `python -m jobs.driver.spark.spark_home`.
-
-It fetches Delta's jars once, through Spark's resolver, and writes `spark-defaults.conf` and `log4j2.properties` into the
-installed pyspark's `conf` folder.
+Run it as `python -m jobs.driver.spark.spark_home`; `make setup` does. It downloads Delta's jars with Spark's own resolver,
+unless they exist, and writes `spark-defaults.conf` and `log4j2.properties` into the `conf` folder of pyspark.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ DELTA_SETTINGS = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
 LOG4J = """\
-# Warnings and errors only: the last line of a job's output belongs to the job.
+# Warnings and errors only, and none that every job would print.
 rootLogger.level = warn
 rootLogger.appenderRef.stderr.ref = stderr
 appender.stderr.type = Console
@@ -44,13 +42,14 @@ logger.fields.level = error
 
 
 def packages_flag() -> str:
-    """The flags that give a Spark without Delta's jars what it lacks."""
+    """Returns the options of spark-submit that add Delta Lake to a Spark installation without it."""
     return " ".join(
         [f"--packages {DELTA_PACKAGE}"] + [f"--conf {key}={value}" for key, value in DELTA_SETTINGS.items()]
     )
 
 
 def main() -> None:
+    """Downloads the jars and writes the configuration."""
     import pyspark
 
     home = Path(pyspark.__file__).parent
@@ -65,46 +64,54 @@ def main() -> None:
     lines = [f"{key} {value}" for key, value in settings.items()]
     (home / "conf" / "spark-defaults.conf").write_text("\n".join(lines) + "\n")
     (home / "conf" / "log4j2.properties").write_text(LOG4J)
-    launch_without_activation(home)
+    point_spark_submit_to(home)
     print(f"Spark {pyspark.__version__} in {home} is ready, with {', '.join(jar.name for jar in jars)}")
 
 
 def fetch_delta_jars(home: Path) -> list[Path]:
-    """Delta's jars, in `conf/jars` of the Spark installation; fetched on the first call only."""
+    """Returns Delta's jars in `conf/jars` of a Spark installation, and downloads them if they do not exist.
+
+    Args:
+        home: The folder of the Spark installation.
+    """
     folder = home / "conf" / "jars"
-    wanted = f"io.delta_delta-spark_2.13-{version('delta-spark')}.jar"
-    if not (folder / wanted).exists():
+    main_jar = f"io.delta_delta-spark_2.13-{version('delta-spark')}.jar"
+    if not (folder / main_jar).exists():
         with tempfile.TemporaryDirectory() as scratch:
-            nothing = Path(scratch, "nothing.py")
-            nothing.write_text("")
-            command = [
-                home / "bin" / "spark-submit",
-                "--packages",
-                DELTA_PACKAGE,
-                "--conf",
-                f"spark.jars.ivy={scratch}/ivy",
-            ]
-            done = subprocess.run(
-                [*map(str, command), str(nothing)],
-                env={**os.environ, "SPARK_HOME": str(home), "PYSPARK_PYTHON": sys.executable},
-                capture_output=True,
-                text=True,
-            )
-            found = sorted(Path(scratch, "ivy", "jars").glob("io.delta_*.jar"))
-            if done.returncode or wanted not in [jar.name for jar in found]:
-                sys.exit(
-                    f"{done.stderr}\nSpark's resolver could not fetch {DELTA_PACKAGE}; is a Maven repository reachable?"
-                )
-            for jar in found:
+            for jar in _download(home, Path(scratch), main_jar):
                 shutil.copy(jar, folder / jar.name)
     return sorted(folder.glob(f"io.delta_*-{version('delta-spark')}.jar"))
 
 
-def launch_without_activation(home: Path) -> None:
-    """Lets the environment's `bin/spark-submit` find this Spark although another `python3` comes first on PATH."""
-    finder = Path(sys.executable).parent / "find-spark-home"
-    if finder.exists():
-        finder.write_text(f'#!/usr/bin/env bash\nexport SPARK_HOME="${{SPARK_HOME:-{home}}}"\n')
+def _download(home: Path, scratch: Path, main_jar: str) -> list[Path]:
+    """Lets spark-submit resolve Delta's package into a scratch folder, by running an empty program."""
+    program = scratch / "empty.py"
+    program.write_text("")
+    command = [
+        home / "bin" / "spark-submit",
+        "--packages",
+        DELTA_PACKAGE,
+        "--conf",
+        f"spark.jars.ivy={scratch}/ivy",
+        program,
+    ]
+    done = subprocess.run(
+        list(map(str, command)),
+        env={**os.environ, "SPARK_HOME": str(home), "PYSPARK_PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+    )
+    jars = sorted((scratch / "ivy" / "jars").glob("io.delta_*.jar"))
+    if done.returncode or main_jar not in [jar.name for jar in jars]:
+        sys.exit(f"{done.stderr}\nSpark could not download {DELTA_PACKAGE}; check that a Maven repository is reachable")
+    return jars
+
+
+def point_spark_submit_to(home: Path) -> None:
+    """Makes the environment's `bin/spark-submit` use this Spark even if the environment is not activated."""
+    script = Path(sys.executable).parent / "find-spark-home"
+    if script.exists():
+        script.write_text(f'#!/usr/bin/env bash\nexport SPARK_HOME="${{SPARK_HOME:-{home}}}"\n')
 
 
 if __name__ == "__main__":
