@@ -6,6 +6,7 @@ Each is compared with the same training without a fault.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 
@@ -19,6 +20,7 @@ from lab.experiments.study.settings import FAULT_NAMES, Study
 
 FAULT_TRAININGS = ResultsFile("faults.jsonl", ("fault",))
 EPOCHS = 3
+ROUTINE = re.compile(r"train: (step \d+/|epoch \d+/|worker \d+ is ready|.*\(the rule: )")
 Fault = Callable[[Laboratory, ObservedTraining], None]
 
 
@@ -50,9 +52,18 @@ def _train_with_fault(study: Study, act: Fault) -> dict:
         began = training.seconds()
         act(laboratory, training)
         figures = training.finish()
-        later = [text for moment, text in figures.pop("messages") if moment >= began and text.startswith("train: ")]
-        messages = [text for text in later if "(the rule: " not in text]  # without the diagnosis at the end
-        return {**figures, "began": began, "messages": messages}
+        return {**figures, "began": began, "messages": notable_messages(figures["messages"], began)}
+
+
+def notable_messages(messages: list[tuple[float, str]], began: float) -> list[str]:
+    """The job's messages since the fault, without progress and the diagnosis at the end.
+
+    Args:
+        messages: Lines of standard error, each with its seconds.
+        began: Seconds at the start of the fault.
+    """
+    later = [text for seconds, text in messages if seconds >= began and text.startswith("train: ")]
+    return [text for text in later if not ROUTINE.match(text)]
 
 
 def _seconds_after(training: dict) -> float:

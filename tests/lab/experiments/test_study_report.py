@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lab.experiments.study.cells import grouped_by_training
 from lab.experiments.study.cost import EXCHANGES, Cost, Work, cost_terms, fit, ring
-from lab.experiments.study.faults import FAULTS
+from lab.experiments.study.faults import FAULTS, notable_messages
 from lab.experiments.study.figures import FIGURES, draw_all
 from lab.experiments.study.page import claims, write_page
 from lab.experiments.study.predictions import least_links, predict
@@ -204,3 +204,16 @@ def test_an_impossible_study_is_refused(tmp_path):
     with pytest.raises(InputError, match="found an earthquake, expected any of: none, a link cut for 5 s"):
         read_study("lab/experiments/study.yaml", ["faults.names=[an earthquake]"])
     assert list(FAULTS) == list(FAULT_NAMES)
+
+
+def test_messages_of_a_fault_leave_progress_out():
+    lines = [
+        (1.0, "train: attempt 1 failed: before the fault"),
+        (9.0, "train: step 3/50 of epoch 2/3  loss 3.1  90 captions/s  2.0 s"),
+        (9.5, "25/11/27 20:50:17 WARN TaskSetManager: Lost task 1.0"),
+        (10.0, "train: attempt 1 failed: worker 1 was lost; restarting in 2 s from the last checkpoint"),
+        (20.0, "train: worker 0 is ready: 1 CPU"),
+        (30.0, "train: epoch 2/3  loss 3.0  val_loss 3.1  90 captions/s  9.0 s"),
+        (40.0, "train: the loss still falls (the rule: val_loss of the last epoch)"),
+    ]
+    assert notable_messages(lines, 5.0) == [lines[3][1]]
