@@ -1,0 +1,1 @@
+"""The virtual cluster: hosts, links, limits, Spark, and observation of a training in it."""
