@@ -96,9 +96,17 @@ def train(job: Job, run: RunSpec, plan: Plan, lease: Lease, photos: int) -> tupl
 
 def event_receiver(job: Job, run: RunSpec, plan: Plan) -> Callable[[Event], None]:
     """What receives the workers' events: the display of the progress, and MLflow if it is configured."""
-    show = TrainingProgress(plan.epochs, plan.train.total, plan.task.example_unit, job.settings.train.progress_seconds)
-    log = mlflow_logger(job.settings.tracking, run.files, run.id, run.identity)
-    return show if log is None else lambda event: (show(event), log(event))
+    receivers = [
+        TrainingProgress(plan.epochs, plan.train.total, plan.task.example_unit, job.settings.train.progress_seconds),
+        mlflow_logger(job.settings.tracking, run.files, run.id, run.identity),
+    ]
+
+    def receive(event: Event) -> None:
+        for receiver in receivers:
+            if receiver is not None:
+                receiver(event)
+
+    return receive
 
 
 def require_shards(job: Job, plan: Plan, photos: int) -> None:

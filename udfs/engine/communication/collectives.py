@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ class Collectives:
         self._dtype = tf.dtypes.as_dtype(precision if dtype == "full" else dtype)
         self._sum = lambda values: strategy.run(_all_reduce, (values,))
         self._total = tf.function(self._sum)
-        self._reduced: Any = tf.function(self._rounded_total)  # traced again for each scale, of which a run has one or two
+        # Traced again for each scale, of which a run has one or two.
+        self._reduced: Callable[..., Any] = tf.function(self._rounded_total)
         # all_gather does not accept bfloat16, and does not interpret numbers: float16 carries the same bits.
         self._carrier = tf.float16 if self._dtype == tf.bfloat16 else self._dtype
         signature = [tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], self._carrier)]
