@@ -96,7 +96,7 @@ def train(job: Job, run: RunSpec, plan: Plan, lease: Lease, photos: int) -> tupl
 
 def event_receiver(job: Job, run: RunSpec, plan: Plan) -> Callable[[Event], None]:
     """What receives the workers' events: the display of the progress, and MLflow if it is configured."""
-    receivers = [
+    receivers: list[Callable[[Event], None] | None] = [
         TrainingProgress(plan.epochs, plan.train.total, plan.task.example_unit, job.settings.train.progress_seconds),
         mlflow_logger(job.settings.tracking, run.files, run.id, run.identity),
     ]

@@ -29,7 +29,7 @@ class Collectives:
 
         self.workers, self.precision = workers, precision
         self._dtype = tf.dtypes.as_dtype(precision if dtype == "full" else dtype)
-        self._sum = lambda values: strategy.run(_all_reduce, (values,))
+        self._strategy = strategy
         self._total = tf.function(self._sum)
         # Traced again for each scale, of which a run has one or two.
         self._reduced: Callable[..., Any] = tf.function(self._rounded_total)
@@ -62,6 +62,10 @@ class Collectives:
         """
         exact_sums, sums = self._reduced(exact, values, scale)
         return exact_sums, sums
+
+    def _sum(self, values: list[Any]) -> list[Any]:
+        sums: list[Any] = self._strategy.run(_all_reduce, (values,))
+        return sums
 
     def _rounded_total(self, exact: list[Any], values: list[Any], scale: float) -> tuple[list[Any], list[Any]]:
         as_digits = self._dtype.size == 2 and digit_bits(self.workers)
