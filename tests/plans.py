@@ -10,16 +10,19 @@ from udfs.engine.plan import CommunicationPlan, OptimizerPlan, Plan
 
 
 def with_changes(plan: Plan, **changes) -> Plan:
-    """The plan with other values of fields of its own, its optimizer, its communication, its task or the task's shape."""
-    task = plan.task
-    shape = replace(changes.get("shape", task.shape), **_of(CaptionerShape, changes))
+    """The plan with other values of fields of its own, its optimizer, its communication, or its captioner."""
     return replace(
         plan,
         **_of(Plan, changes),
         optimizer=replace(plan.optimizer, **_of(OptimizerPlan, changes)),
         communication=replace(plan.communication, **_of(CommunicationPlan, changes)),
-        task=replace(task, **{**_of(CaptionerTask, changes), "shape": shape}),
+        task=_captioner(plan.task, changes) if isinstance(plan.task, CaptionerTask) else plan.task,
     )
+
+
+def _captioner(task: CaptionerTask, changes: dict) -> CaptionerTask:
+    shape = replace(changes.get("shape", task.shape), **_of(CaptionerShape, changes))
+    return replace(task, **{**_of(CaptionerTask, changes), "shape": shape})
 
 
 def _of(kind: type, changes: dict) -> dict:
