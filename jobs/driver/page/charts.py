@@ -57,7 +57,7 @@ def lines(name: str, series: dict[str, tuple[Sequence, Sequence]], x: str, y: st
             axes.annotate(mark.note, (mark.x, 1.01), **place, color=MUTED, fontsize=9)
         axes.set_xlabel(x)
         axes.set_ylabel(y)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        _whole_numbers(axes)
         if len(series) > 1:
             _add_legend(axes, len(series))
 
@@ -78,7 +78,7 @@ def distributions(name: str, series: dict[str, dict[int, float]], x: str) -> Mar
             values = sorted(shares)
             axes.plot(values, [100 * shares[value] for value in values], style, color=colour, label=label)
         axes.set_xlabel(x)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        _whole_numbers(axes)
         axes.set_ylabel("%")
         axes.set_ylim(bottom=0)
         _add_legend(axes, len(series))
@@ -109,6 +109,12 @@ def intervals(name: str, rows: list[tuple[str, float, float, float]], x: str, re
         axes.grid(axis="y", visible=False)
 
     return _svg(name, draw, WIDTH, 0.8 + 0.27 * len(rows))
+
+
+def _whole_numbers(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True))
 
 
 def _add_legend(axes: Axes, entries: int) -> None:

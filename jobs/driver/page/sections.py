@@ -7,7 +7,6 @@ from typing import Any
 from markupsafe import Markup
 
 from jobs.driver.page import charts
-from jobs.driver.validity.conclusions import all_photos
 from udfs.engine.learning_curves import best_epoch
 from udfs.engine.metrics import EpochMetrics
 from udfs.scoring.bleu import ORDERS
@@ -151,13 +150,14 @@ def external_section(name: str, comparison: dict) -> dict[str, Any]:
         label: {int(length): share for length, share in captions[side]["lengths"].items()}
         for label, side in (("training", "training"), ("evaluated", "evaluation"))
     }
+    all_photos = next((group for group in groups if group["kind"] == "all"), {})
     by_kind = {kind: [group for group in groups if group["kind"] == kind] for kind in GROUP_KINDS}
     return {
         "name": name,
         "comparison": comparison,
         "lengths": lengths and charts.distributions(f"lengths {name}", lengths, "words in a caption"),
         "groups": [
-            {"title": GROUP_KINDS[kind], "chart": group_chart(f"{name} {kind}", rows, all_photos(groups))}
+            {"title": GROUP_KINDS[kind], "chart": group_chart(f"{name} {kind}", rows, all_photos)}
             for kind, rows in by_kind.items()
             if rows
         ],
