@@ -98,6 +98,15 @@ def spark():
     session.stop()
 
 
+def session_settings() -> dict[str, str]:
+    """The settings of the active Spark session, except the one in which Delta reports its last commit."""
+    from pyspark.sql import SparkSession
+
+    session = SparkSession.getActiveSession()
+    rows = session.sql("SET").collect() if session else []
+    return {row.key: row.value for row in rows if row.key != "spark.databricks.delta.lastCommitVersionInSession"}
+
+
 @dataclass
 class Workspace:
     """A corpus, a warehouse and a runs folder, and jobs run on them inside the tests' own Spark session."""
@@ -123,9 +132,13 @@ class Workspace:
         ]
 
     def run(self, name: str, *overrides: str) -> Outcome:
+        """Runs a job; it must leave the settings of the session as they were."""
         from jobs.driver.command import perform
 
-        return perform(self.job(name, *overrides), importlib.import_module(f"jobs.{name}").main)[0]
+        before = session_settings()
+        outcome, _ = perform(self.job(name, *overrides), importlib.import_module(f"jobs.{name}").main)
+        assert session_settings() == before, f"{name} changed settings of the session"
+        return outcome
 
     def table(self, name: str):
         return self.job("test").warehouse.table(name)

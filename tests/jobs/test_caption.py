@@ -76,6 +76,18 @@ def test_a_folder_is_captioned_and_only_what_is_new_again(finished, tmp_path):
     assert (greedy.written, greedy.unchanged, greedy.quarantined) == (4, 0, 2), "another search is another caption"
 
 
+def test_without_a_champion_the_latest_run_captions(finished, tmp_path, caplog):
+    workspace, run, known = finished
+    shutil.rmtree(tmp_path / "runs" / "_champions")
+    caplog.set_level("INFO")
+    done = workspace.run("caption", f"photos={tmp_path}/photos", f"caption.output={tmp_path}/out")
+    assert (done.run, done.written) == (Path(run).name, len(known))
+    assert f"run.id=auto: the latest run is {Path(run).name}" in caplog.messages
+    assert rows(workspace, tmp_path / "out", "csv") == {name: (caption, None) for name, caption in known.items()}
+    with pytest.raises(InputError, match=r"no run in .* has been promoted yet"):
+        workspace.run("caption", f"photos={tmp_path}/photos", "run=champion")
+
+
 @pytest.mark.parametrize("form", ["json", "parquet", "delta"])
 def test_every_format_holds_the_same(finished, tmp_path, form):
     workspace, _, known = finished

@@ -123,7 +123,7 @@ def test_again_there_is_nothing_to_do(explained):
         ("photos=/nowhere/at.jpg", "explain.photos: /nowhere/at.jpg is no file"),
         ("photos=/nowhere/list.txt", "explain.photos: /nowhere/list.txt cannot be read"),
         ("extractor.run_weights=random:1", "extractor.run_weights: random:1 has the hash"),
-        ("run.id=auto", "no run in .* has been promoted"),
+        ("run.id=champion", "no run in .* has been promoted"),
         ("run.id=missing", "run.id: no trained model"),
         ("explain.occlusion_stride=0", "explain.occlusion_stride"),
     ],
@@ -132,6 +132,15 @@ def test_what_cannot_be_explained_is_named(explained, override, message):
     workspace, arguments, _ = explained
     with pytest.raises(InputError, match=message):
         workspace.run("explain", *arguments, "explain.seed=1", override)
+
+
+def test_without_a_run_id_the_latest_run_is_explained(explained, caplog):
+    """The same run and settings as before, so nothing is computed again."""
+    workspace, arguments, outcome = explained
+    caplog.set_level("INFO")
+    again = workspace.run("explain", *arguments, "run.id=auto")
+    assert (again.run, again.written, again.unchanged) == ("small", 0, outcome.written)
+    assert "run.id=auto: the latest run is small" in caplog.messages
 
 
 @pytest.mark.parametrize(

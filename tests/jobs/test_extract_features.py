@@ -5,6 +5,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from conftest import session_settings
 from PIL import Image
 
 sys.path.insert(0, "tests/udfs/vision")
@@ -71,6 +72,19 @@ def test_bad_pictures_are_quarantined_while_the_rest_goes_on(workspace):
     assert (third.written, third.unchanged, third.quarantined) == (1, 2, len(expected))
     assert sorted(features(workspace)) == sorted(["empty_file.jpg", *names[1:]])
     assert workspace.reasons("extract_features")[names[0]] == "empty_file"
+
+
+def test_the_settings_of_the_session_stay(workspace, spark):
+    few_photos(workspace, 2)
+    key = "spark.sql.execution.arrow.maxRecordsPerBatch"
+    spark.conf.set(key, 123)
+    try:
+        before = session_settings()
+        assert workspace.run("extract_features").written == 2
+        assert session_settings() == before
+        assert spark.conf.get(key) == "123"
+    finally:
+        spark.conf.unset(key)
 
 
 def published_vgg16(path) -> keras.Model:

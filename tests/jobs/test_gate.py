@@ -120,6 +120,18 @@ def test_compare_reports_both_runs_and_their_difference(judged):
     assert workspace.run("compare", "runs=b,a").metrics["difference"]["bleu4"]["share_above_0"] < 0.01
 
 
+def test_without_names_the_latest_run_is_compared_with_the_champion(judged):
+    for run, right in (("old", 10), ("new", 20)):
+        add_run(judged, run, right)
+    judged.run("promote", "run=old")
+    found = judged.run("compare").metrics
+    assert list(found["runs"]) == ["old", "new"]
+    assert found["difference"]["bleu4"]["value"] > 0
+    assert judged.run("gate").run == "new"
+    assert judged.run("promote", "run=old").run == "old"
+    assert judged.run("promote", "run=latest").run == "new"
+
+
 def test_runs_that_were_decoded_otherwise_are_not_compared(judged):
     for run in ("a", "b"):
         add_run(judged, run, 10)
@@ -143,6 +155,9 @@ def test_runs_that_were_decoded_otherwise_are_not_compared(judged):
         ("promote", "run.id=auto", "expected the id of the run to promote"),
         ("evaluate", "run.id=champion", "has been promoted yet"),
         ("gate", "run.id=_champions", "begins with neither"),
+        ("gate", "run.id=champion", "expected the run to judge against it"),
+        ("gate", "run.id=it's", r"run\.id: found \"it's\", expected letters"),
+        ("compare", "runs=first,it's", r"compare\.runs: found \"it's\", expected letters"),
     ],
 )
 def test_what_cannot_be_judged_is_refused(judged, job, override, words):

@@ -1,6 +1,7 @@
 """Every job, one after the other, on a drawn corpus; training runs as a real barrier stage."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -109,6 +110,22 @@ def test_a_run_is_not_resumed_with_another_configuration(delta_pipeline):
     workspace, outcomes = delta_pipeline
     with pytest.raises(InputError, match=r"train\.epochs was 4 and is 3"):
         workspace.run("train", f"run.id={outcomes['train'].run}", "train.epochs=3")
+
+
+def test_after_the_five_jobs_photos_are_captioned_and_explained(delta_pipeline, tmp_path):
+    """The README's path: nothing has been promoted, and no run is named."""
+    workspace, outcomes = delta_pipeline
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for photo in sorted((workspace.corpus / "images").iterdir())[:2]:
+        shutil.copy(photo, photos)
+    captioned = workspace.run("caption", f"photos={photos}", f"caption.output={tmp_path}/captions")
+    assert (captioned.run, captioned.rows_in, captioned.written) == (outcomes["train"].run, 2, 2)
+    quick = ["explain.photos_limit=1", "explain.sanity_photos=0", "explain.smooth_samples=1", "explain.curve_steps=2",
+             "explain.random_orders=1", "explain.occlusion_patch=112", "explain.occlusion_stride=112"]  # fmt: skip
+    explained = workspace.run("explain", f"photos={photos}", f"explain.output={tmp_path}/explanations", *quick)
+    assert (explained.run, explained.rows_in, explained.written) == (outcomes["train"].run, 1, 1)
+    assert len(json.loads((tmp_path / "explanations" / "explanations.json").read_text())["photos"]) == 1
 
 
 def test_an_epochs_bleu_is_that_of_its_greedy_captions(parquet_pipeline):
