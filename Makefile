@@ -9,7 +9,7 @@ SUBMIT := $(BIN)/spark-submit
 .PHONY: help setup demo check test test-quick airflow airflow-test airflow-start package bench lock clean
 
 help:
-	@echo "make demo   set up, then draw a sample corpus, extract, tokenize, train and evaluate on it"
+	@echo "make demo   set up, then draw a sample corpus, extract, tokenize, train, evaluate and explain on it"
 	@echo "make check  set up, then check style, format, types and import rules"
 	@echo "make test   set up, then run all tests"
 	@echo "make test-quick  set up, then run the tests that are not marked slow"
@@ -31,12 +31,17 @@ $(VENV)/.ready: requirements.lock pyproject.toml jobs/driver/spark/spark_home.py
 	$(BIN)/python -m jobs.driver.spark.spark_home
 	@touch $@
 
-# Standard output carries the jobs' JSON lines only; the last one is the evaluation's.
+# Standard output carries the jobs' JSON lines only. The last one is the evaluation's, so the report's go to standard error.
 # Greedy: on the sample's few photos the likeliest captions, which a beam finds, are not the best (BLEU-4 0.355 against 0.437).
+DEMO_DECODING := decoding.beam_width=1
+# One explained photo, with few passes through the network: enough for the page, and a few seconds of work.
+DEMO_EXPLANATION := explain.photos_limit=1 explain.sanity_photos=0 explain.smooth_samples=4 \
+	explain.occlusion_patch=64 explain.occlusion_stride=40 explain.curve_steps=4 explain.random_orders=1
 demo:
 	@$(MAKE) --no-print-directory setup >&2
 	@$(SUBMIT) jobs/draw_sample.py
-	@$(SUBMIT) jobs/run_pipeline.py decoding.beam_width=1
+	@$(SUBMIT) jobs/run_pipeline.py $(DEMO_DECODING)
+	@$(SUBMIT) jobs/report.py $(DEMO_DECODING) $(DEMO_EXPLANATION) >&2
 
 airflow: $(AIRFLOW_VENV)/.ready
 

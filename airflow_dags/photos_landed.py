@@ -3,15 +3,17 @@
 
     AIRFLOW_USER=admin AIRFLOW_PASSWORD=... airflow_dags/photos_landed.py --api http://localhost:8080 photos=120
 
-To be called once a batch of photos and captions is complete. The event starts a retraining run as soon as none is active;
-events that come in meanwhile start one more together. Whatever follows as key=value is kept with the event. Needs nothing but
-Python. AIRFLOW_TOKEN stands for user and password where an Airflow has other ways to sign in.
+Call it when a batch of photos and captions is complete. The event starts a retraining run as soon as no other run is active;
+all events that arrive during a run start one more run together. Arguments of the form key=value are stored with the event. The
+script needs only Python's standard library. For an Airflow with another way to sign in, set AIRFLOW_TOKEN instead of user and
+password.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 import urllib.error
@@ -19,27 +21,29 @@ import urllib.parse
 import urllib.request
 
 ASSET = "captioner_photos"
+log = logging.getLogger("photos_landed")
 
 
 def main() -> int:
+    logging.basicConfig(format="%(name)s: %(message)s")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--api", default="http://localhost:8080", help="address of Airflow's API server")
-    parser.add_argument("extra", nargs="*", metavar="key=value", help="what to keep with the event")
+    parser.add_argument("extra", nargs="*", metavar="key=value", help="stored with the event")
     arguments = parser.parse_args()
     try:
         event = raise_event(arguments.api.rstrip("/"), dict(text.split("=", 1) for text in arguments.extra))
     except urllib.error.HTTPError as error:
-        print(f"photos_landed: {error.url} answered {error.code}: {error.read(500).decode()}", file=sys.stderr)
+        log.error("%s answered %d: %s", error.url, error.code, error.read(500).decode())
         return 1
     except (OSError, LookupError, ValueError) as error:
-        print(f"photos_landed: {error}; see --help", file=sys.stderr)
+        log.error("%s; see --help", error)
         return 2
     print(json.dumps(event))
     return 0
 
 
 def raise_event(api: str, extra: dict[str, str]) -> dict:
-    """Makes an event of the asset and returns it as Airflow stored it. Raises LookupError where no DAG names the asset."""
+    """Creates an event of the asset and returns it as Airflow stored it. Raises LookupError if no DAG names the asset."""
     token = os.environ.get("AIRFLOW_TOKEN") or sign_in(api)
     query = urllib.parse.urlencode({"name_pattern": ASSET})
     assets = request(f"{api}/api/v2/assets?{query}", token=token)["assets"]

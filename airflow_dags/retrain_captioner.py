@@ -1,17 +1,23 @@
 """### Retraining the captioner
 
-Brings the features and the tokens up to date, builds the examples, and trains a challenger if anything changed. The gate
-compares it with the champion on the same photos and promotes it, or keeps the champion; the report says what and why.
+Brings the features and the tokens up to date, builds the examples, and trains a challenger if anything has changed. The gate
+compares it with the champion on the same photos and promotes it, or keeps the champion. The report gives the decision and the
+reasons.
 
-It runs every Monday at 03:00 UTC, or as soon as the asset `captioner_photos` has an event (`airflow_dags/photos_landed.py`),
-whichever comes first. One run is active at a time. Every job of a run gets the same `run.id`: it leaves its JSON line in that
-run's folder, and reads the table versions that the jobs before it left there, so photos that land meanwhile wait for the
-next run. A task that failed is tried again with a growing pause and goes on where it was; a task whose configuration or input
-is wrong (exit code 2) is not.
+The DAG runs every Monday at 03:00 UTC, or when the asset `captioner_photos` has an event (`airflow_dags/photos_landed.py`),
+whichever comes first. One run is active at a time.
 
-The Spark connection `spark_default` says where the jobs run. `CAPTIONER_HOME` names the project's folder,
-`CAPTIONER_CONFIG` and `CAPTIONER_RUNS` the defaults of two parameters, `CAPTIONER_PY_FILES` the project's wheel where executors
-do not have it, `CAPTIONER_RETRY_SECONDS` the first pause.
+All jobs of a run get the same `run.id`. A job writes its JSON line into that run's folder, and reads the table versions that
+the earlier jobs recorded there, so photos that arrive during a run are used by the next one. A failed task is retried after a
+pause that grows with each retry, and resumes where it stopped. A task whose configuration or input is wrong (exit code 2) is
+not retried.
+
+The Spark connection `spark_default` defines where the jobs run. Environment variables:
+
+- `CAPTIONER_HOME`: the project's folder.
+- `CAPTIONER_CONFIG`, `CAPTIONER_RUNS`: the defaults of the parameters `config` and `runs`.
+- `CAPTIONER_PY_FILES`: the project's wheel, for executors that do not have the project installed.
+- `CAPTIONER_RETRY_SECONDS`: the first pause before a retry.
 """
 
 from __future__ import annotations
@@ -52,14 +58,14 @@ PARAMS = {
         os.environ.get("CAPTIONER_RUNS", str(HOME / "data" / "runs")),
         type="string",
         title="Folder of the runs",
-        description="Path or URI (paths.runs) that Spark and Airflow both reach. Champions are known by folder.",
+        description="Path or URI (paths.runs) that Spark and Airflow can both read and write. Each folder has its own champion.",
     ),
     "overrides": Param(
         [],
         type=["array", "null"],
         items={"type": "string", "pattern": r"^(?!run=|run\.id=|paths\.runs=)[\w.]+=.*$"},
         title="Overrides",
-        description="key=value settings that override the configuration file's, one a line; for example train.epochs=5.",
+        description="key=value settings that override the configuration file, one per line; for example train.epochs=5.",
     ),
     "recompute_features": Param(
         False,
@@ -70,8 +76,8 @@ PARAMS = {
     "train_anyway": Param(
         False,
         type="boolean",
-        title="Train although nothing is new",
-        description="Train even where the same tables and settings have been trained on and judged before.",
+        title="Train even if nothing is new",
+        description="Train even if the same tables and settings have been trained on and judged before.",
     ),
     "gate_margin": Param(
         None,
@@ -79,7 +85,7 @@ PARAMS = {
         minimum=0,
         maximum=1,
         title="Gate margin",
-        description="BLEU-4, from 0 to 1, by which the challenger must beat the champion; empty: as gate.margin says.",
+        description="BLEU-4, from 0 to 1, by which the challenger must beat the champion; empty: as configured (gate.margin).",
     ),
 }
 TIMEOUTS = {
@@ -93,12 +99,12 @@ TIMEOUTS = {
 
 
 class NotForWrongInput(RetryPolicy):
-    """Fails a task at once where its job ended with exit code 2: the same configuration and input fail again."""
+    """Fails a task without a retry if its job ended with exit code 2, because the same configuration and input fail again."""
 
     def evaluate(self, exception, try_number, max_tries, context=None) -> RetryDecision:
         if re.search(r"Error code is: 2\b", str(exception)):
             return RetryDecision.fail(
-                "the configuration or an input is wrong; the log's last lines say which and what to do"
+                "the configuration or an input is wrong; the last lines of the log name it and the remedy"
             )
         return RetryDecision.default()
 
@@ -116,10 +122,10 @@ def run_of(dag_run) -> str:
 
 
 def arguments(job: str, params: dict, dag_run, try_number: int) -> list[str]:
-    """The arguments of a job; what the DAG itself decides comes last and holds."""
+    """The arguments of a job. Settings that the DAG decides come last, so that they cannot be overridden."""
     extra = {
         "extract_features": [f"extractor.recompute={str(params['recompute_features']).lower()}"],
-        # A killed task may leave its driver behind, which still holds the run.
+        # The driver of a killed task may still run and hold the run.
         "train": [f"recovery.take_over={str(try_number > 1).lower()}"],
         "gate": [] if params["gate_margin"] is None else [f"gate.margin={params['gate_margin']}"],
     }
@@ -137,7 +143,7 @@ def folder_of(params: dict, dag_run) -> ObjectStoragePath:
 
 
 def submit(job: str) -> SparkSubmitOperator:
-    """The task that runs a job; its documentation is the job's own."""
+    """The task that runs a job. Its documentation is the job's docstring."""
     script = HOME / "jobs" / f"{job}.py"
     return SparkSubmitOperator(
         task_id=job,
@@ -174,7 +180,7 @@ with DAG(
 
     @task.branch(execution_timeout=timedelta(minutes=5))
     def anything_new(params: dict, dag_run) -> str:
-        """Goes on to training, unless the same tables and settings have been trained on and judged before."""
+        """Continues with training, unless the same tables and settings have been trained on and judged before."""
         training = json.loads((folder_of(params, dag_run) / "build_examples.json").read_text())["metrics"]["training"]
         judged = ObjectStoragePath(params["runs"]) / "_judged" / f"{training}.json"
         if params["train_anyway"] or not judged.exists():
@@ -186,7 +192,7 @@ with DAG(
 
     @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, execution_timeout=timedelta(minutes=5))
     def publish(params: dict, dag_run) -> str:
-        """Writes the report of the run from the jobs' JSON lines: `report/retraining.md` in its folder; returns its path."""
+        """Writes the report of the run from the jobs' JSON lines to `report/retraining.md` in its folder; returns the path."""
         from retraining_report import report
 
         folder = folder_of(params, dag_run)

@@ -6,9 +6,11 @@ ORDER = ("extract_features", "tokenize_captions", "build_examples", "train", "ev
 
 
 def report(run: str, lines: list[dict]) -> str:
-    """What a run did, what was decided and why.
+    """The work of a run, the decision and its reasons.
 
-    lines: the JSON lines of its jobs, each a dict with job, rows_in, written, unchanged, quarantined, seconds and metrics.
+    Args:
+        run: The run's id.
+        lines: The JSON lines of its jobs, each with job, rows_in, written, unchanged, quarantined, seconds and metrics.
     """
     by_job = {line["job"]: line for line in lines}
     parts = [f"# Retraining {run}", decision(by_job), "| job | rows in | written | unchanged | quarantined | seconds |",
@@ -20,14 +22,17 @@ def report(run: str, lines: list[dict]) -> str:
 
 
 def decision(by_job: dict[str, dict]) -> str:
+    """The gate's decision and its reasons."""
     if "gate" not in by_job:
         return "**Nothing new.** No table has changed since these settings were last trained on and judged; nothing was trained."
-    found = by_job["gate"]["metrics"]
-    verdict = "Promoted." if found["promoted"] else f"Not promoted; the champion is {found['champion'] or 'none yet'}."
-    return "\n".join([f"**{verdict}**", "", *(f"- {reason}" for reason in found["reasons"])])
+    metrics = by_job["gate"]["metrics"]
+    refused = f"Not promoted; the champion is {metrics['champion'] or 'none yet'}."
+    verdict = "Promoted." if metrics["promoted"] else refused
+    return "\n".join([f"**{verdict}**", "", *(f"- {reason}" for reason in metrics["reasons"])])
 
 
 def scores(by_job: dict[str, dict]) -> str:
+    """BLEU of the run and of the baselines, as a table."""
     if "evaluate" not in by_job:
         return ""
     metrics = by_job["evaluate"]["metrics"]

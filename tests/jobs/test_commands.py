@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 from conftest import ROOT, SMALL_NETWORK, spark_submit
 
 
@@ -50,6 +52,27 @@ def test_without_delta_jars_the_flag_to_add_is_named(tmp_path, drawn):
     assert "--packages io.delta:delta-spark_2.13:4.0.1" in done.stderr.splitlines()[-1]
 
 
+def python_worker_seconds(process: subprocess.Popen) -> float:
+    """The processor time that the Python workers of a job's executors have used."""
+    seconds = 0.0
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if "pyspark.daemon" in " ".join(child.cmdline()):
+                seconds += sum(child.cpu_times()[:2])
+    return seconds
+
+
+def wait_for_computation(process: subprocess.Popen) -> None:
+    """Returns once executors compute features: after the job has announced that, their Python workers have used 0.3 s more."""
+    announced = next((line for line in process.stderr if "photos to compute" in line), None)
+    assert announced, "the job ended before it computed anything"
+    before, until = python_worker_seconds(process), time.monotonic() + 120
+    while python_worker_seconds(process) < before + 0.3:
+        assert process.poll() is None, "the job ended before it could be killed"
+        assert time.monotonic() < until, "the executors compute nothing"
+        time.sleep(0.02)
+
+
 def test_a_killed_job_leaves_the_last_version(tmp_path, drawn, spark):
     """The driver is killed while executors compute features; the table stays as it was, and a rerun completes it."""
     from conftest import Workspace
@@ -64,11 +87,10 @@ def test_a_killed_job_leaves_the_last_version(tmp_path, drawn, spark):
         text=True,
         start_new_session=True,
     )
-    for line in process.stderr:
-        if "photos to compute" in line:
-            break
-    time.sleep(1)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    try:
+        wait_for_computation(process)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the job was still at work"
     assert workspace.table("features").version() is None
     assert workspace.run("extract_features").written == 40
