@@ -18,7 +18,7 @@ def aged(request, spark, tmp_path) -> Workspace:
     workspace = Workspace(tmp_path, [f"storage.format={request.param}"])
     versions = [workspace.table("examples").replace(spark.range(number), {}) for number in (10, 20, 30, 40)]
     for run, finished in (("best", True), ("other", True), ("training", False)):
-        folder = run_folder(workspace.job("test").settings, run)
+        folder = run_folder(workspace.job("test").settings, run).uri
         for name in ("model.keras", "checkpoints/step-000000001.npz", "checkpoints/step-000000001.npz.12ab.tmp"):
             files.write_bytes(f"{folder}/{name}", b"-")
         write_json(f"{folder}/run.json", {"identity": {"run": run}})

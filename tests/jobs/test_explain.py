@@ -41,7 +41,7 @@ def save_run(workspace: Workspace, name: str) -> None:
     for variable in captioner.trainable_variables:
         variable.assign(variable * 4)
     captioner.get_layer("logits").bias.assign([-100.0 * (word == "<end>") for word in WORDS])
-    folder = Path(urlparse(run_folder(settings, name)).path)
+    folder = Path(urlparse(run_folder(settings, name).uri).path)
     folder.mkdir(parents=True)
     captioner.save(folder / "model.keras")
     record = {"extractor": extractor.fingerprint, "network": asdict(extractor)}

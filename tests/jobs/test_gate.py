@@ -39,7 +39,7 @@ def judged(spark, tmp_path) -> Workspace:
 def add_run(workspace: Workspace, run: str, right: int, wrong: str = "a grey dog runs far away") -> None:
     """A trained run that captions so many photos rightly and the others in one wrong way."""
     spark, settings = workspace.table("captions").spark, workspace.job("test").settings
-    folder = run_folder(settings, run)
+    folder = run_folder(settings, run).uri
     rows = [(f"{n}.jpg", truth(n) if n < right else wrong, [truth(n)]) for n in range(PHOTOS)]
     counted = with_counts(spark.createDataFrame(rows, "image_id string, hypothesis string, references array<string>"))
     predictions = counted.withColumns({"run_id": F.lit(run), "split": F.lit("test")})

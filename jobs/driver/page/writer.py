@@ -13,7 +13,6 @@ from jobs.driver.spark.hadoop_files import HadoopFiles, absolute
 from jobs.driver.tables.condition import as_column
 from udfs import files
 from udfs.errors import InputError
-from udfs.run_folder import RunFolder
 
 PAIRS = 8  # near-duplicates whose photos are shown
 
@@ -26,7 +25,7 @@ def write_page(job: Job, run: str, split: str) -> None:
         run: The run's id.
         split: The split whose scores and captions the page shows first.
     """
-    folder = RunFolder(run_folder(job.settings, run))
+    folder = run_folder(job.settings, run)
     page = collect(folder, run, split)
     predictions = job.warehouse.table("predictions")
     if predictions.version() is not None:

@@ -25,7 +25,6 @@ from jobs.driver.runs.registry import (
 )
 from udfs import files
 from udfs.errors import InputError
-from udfs.run_folder import RunFolder
 
 FILE = re.compile(r"(\d{8})\.json")
 
@@ -119,7 +118,7 @@ def note_promotion(job: Job, new: Champion) -> int:
 
 def settle(settings: Settings, run: str) -> None:
     """Marks a run as judged, so that a retraining with the same tables and settings can be skipped."""
-    identity = read_json(RunFolder(run_folder(settings, run)).about)["identity"]
+    identity = read_json(run_folder(settings, run).about)["identity"]
     write_json(f"{runs_root(settings)}/_judged/{fingerprint_of(identity)}.json", {"run": run})
 
 

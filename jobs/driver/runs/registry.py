@@ -65,9 +65,9 @@ def require_run_id(run_id: str, key: str = "run.id") -> str:
     return run_id
 
 
-def run_folder(settings: Settings, run_id: str) -> str:
-    """The URI of a run's folder. Raises InputError for an id that cannot name one."""
-    return f"{runs_root(settings)}/{require_run_id(run_id)}"
+def run_folder(settings: Settings, run_id: str) -> RunFolder:
+    """The folder of the run with an id. Raises InputError for an id that cannot name a folder."""
+    return RunFolder(f"{runs_root(settings)}/{require_run_id(run_id)}")
 
 
 def runs_root(settings: Settings) -> str:

@@ -8,7 +8,6 @@ from conf import Settings
 from jobs.driver.job import Job
 from jobs.driver.runs.registry import NAMES, read_json, run_folder
 from udfs import files
-from udfs.run_folder import RunFolder
 
 
 def keep_line(settings: Settings, job: str, run_id: str | None, line: str) -> None:
@@ -22,7 +21,7 @@ def keep_line(settings: Settings, job: str, run_id: str | None, line: str) -> No
     """
     run_id = run_id or settings.run.id
     if run_id not in NAMES:
-        files.write_text(RunFolder(run_folder(settings, run_id)).job_line(job), line + "\n")
+        files.write_text(run_folder(settings, run_id).job_line(job), line + "\n")
 
 
 def pinned(job: Job, name: str, maker: str) -> tuple[DataFrame, int]:
@@ -52,5 +51,5 @@ def pinned(job: Job, name: str, maker: str) -> tuple[DataFrame, int]:
 def _version_of_run(settings: Settings, name: str, maker: str) -> int | None:
     if settings.run.id in NAMES:
         return None
-    line = read_json(RunFolder(run_folder(settings, settings.run.id)).job_line(maker)) or {}
+    line = read_json(run_folder(settings, settings.run.id).job_line(maker)) or {}
     return line.get("versions", {}).get(name)

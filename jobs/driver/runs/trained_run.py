@@ -109,7 +109,7 @@ def named_run(job: Job, name: str, key: str = "run.id") -> TrainedRun:
 
 def require_trained(settings: Settings, run_id: str) -> TrainedRun:
     """The run with an id. Raises InputError if it has no trained model."""
-    folder = RunFolder(run_folder(settings, run_id))
+    folder = run_folder(settings, run_id)
     if not files.exists(folder.about) or not files.exists(folder.model):
         raise InputError(
             f"run.id: no trained model in {folder.uri}; run jobs/train.py first, or give the id of a finished run"

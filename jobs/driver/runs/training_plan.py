@@ -56,7 +56,7 @@ def specify_run(job: Job) -> RunSpec:
     source = training_source(job)
     identity = source.identity(job.settings)
     run_id = fingerprint_of(identity) if job.settings.run.id == "auto" else job.settings.run.id
-    return RunSpec(run_id, RunFolder(run_folder(job.settings, run_id)), source, identity)
+    return RunSpec(run_id, run_folder(job.settings, run_id), source, identity)
 
 
 def make_plan(job: Job, run: RunSpec) -> Plan:

@@ -33,7 +33,7 @@ def add_run(workspace: Workspace, run_id: str, saved: float) -> None:
 @pytest.mark.parametrize("run_id", VALID)
 def test_ids_that_name_a_folder_are_accepted(workspace, run_id):
     assert require_run_id(run_id) == run_id
-    assert run_folder(workspace.job("test").settings, run_id) == f"file://{workspace.folder}/runs/{run_id}"
+    assert run_folder(workspace.job("test").settings, run_id).uri == f"file://{workspace.folder}/runs/{run_id}"
 
 
 @pytest.mark.parametrize("run_id", INVALID)
