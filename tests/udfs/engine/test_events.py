@@ -45,7 +45,10 @@ def test_every_kind_is_tested():
 
 @pytest.mark.parametrize(
     "line",
-    ["", "{", "[1]", '"step"', "{}", '{"kind": "nonsense", "rank": 0}', '{"kind": "finished"}', '{"kind": "finished", "rank": 0, "x": 1}'],
+    [
+        "", "{", "[1]", '"step"', "{}", '{"kind": "nonsense", "rank": 0}', '{"kind": "finished"}',
+        '{"kind": "finished", "rank": 0, "x": 1}',
+    ],
 )  # fmt: skip
 def test_what_is_no_event_is_refused(line):
     with pytest.raises(ValueError, match=r"."):
