@@ -23,7 +23,6 @@ from dataclasses import asdict, replace
 from functools import reduce
 from typing import Any
 
-import pandas as pd
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -42,16 +41,12 @@ from jobs.driver.runs.trained_run import TrainedRun, chosen_run
 from jobs.driver.scoring.baselines import with_counts
 from jobs.driver.scoring.evaluation import split_references
 from jobs.driver.scoring.generation import generate
-from jobs.driver.validity.conclusions import draw_conclusions, farthest_group, missing_data
-from jobs.driver.validity.distances import Distances, measure_distances
-from jobs.driver.validity.near_duplicates import find_near_duplicates, photo_hashes
-from jobs.driver.validity.photo_groups import ScoredPhotos, score_groups
-from jobs.driver.validity.population import Population, caption_lengths, named_objects, nouns, profile, token_table
-from jobs.driver.validity.word_shift import missing_words, unseen_words, word_shift
+from jobs.driver.validity.near_duplicates import photo_hashes
+from jobs.driver.validity.population import Population
+from jobs.driver.validity.population_report import population_report
 from udfs.captioner.text import words
 from udfs.errors import InputError
 
-FARTHEST = 8  # photos that are shown
 KEPT = StorageLevel.MEMORY_AND_DISK
 
 
@@ -81,8 +76,9 @@ def main(job: Job) -> Outcome:
                 f"table features: no photo of {population.name} has a feature of {run.extractor}, which the run {run.id} "
                 "was trained on; run jobs/extract_features.py with that extractor"
             )
-    comparison = {"population": other.name, "photos": photos, **compare(job, run, training, other)}
-    comparison = store_result(uri, made_from, comparison)
+    vocabulary = set(read_json(run.files.vocabulary)["tokens"])
+    report = population_report(training, other, vocabulary, job.settings.external, job.settings.bootstrap)
+    comparison = store_result(uri, made_from, {"population": other.name, "photos": photos, **report})
     write_page(job, run.id, job.settings.evaluate.split)
     return outcome(run.id, photos, comparison, photos)
 
@@ -192,61 +188,6 @@ def captioned(job: Job, run: TrainedRun, features: DataFrame, captions: DataFram
     references = split_references(captions.withColumn("split", F.lit("all")), "all")
     with_references = features.join(references.select("image_id"), "image_id")
     return with_counts(generate(job, run, with_references).join(references, "image_id")).persist(KEPT)
-
-
-def compare(job: Job, run: TrainedRun, training: Population, other: Population) -> dict[str, Any]:
-    """The comparison of two populations, as it is written to the run's folder."""
-    settings = job.settings.external
-    distances = measure_distances(training.features, other.features, settings.seed)
-    pairs = find_near_duplicates(training.hashes, other.hashes, settings.same_bits)
-    far = distances.photos.sort_values("distance", ascending=False).head(FARTHEST)
-    comparison = {
-        "distances": distances.summary, "farthest": far.to_dict("records"), "look_alikes": pairs.to_dict("records"),
-        "captions": None,
-    }  # fmt: skip
-    if other.captions is not None:
-        known = set(read_json(run.files.vocabulary)["tokens"])
-        comparison |= compare_captions(job, training, other, known, distances, set(pairs.image_id))
-    return {**comparison, "verdict": draw_conclusions(comparison), "gaps": missing_data(comparison)}
-
-
-def compare_captions(
-    job: Job, training: Population, other: Population, known: set[str], distances: Distances, leaked: set[str]
-) -> dict:
-    settings = job.settings.external
-    tokens = token_table(training.captions, other.captions)
-    captions = {
-        name: profile(side.captions, caption_lengths(side.captions), tokens, column, known)
-        for name, side, column in (("training", training, "training"), ("evaluation", other, "other"))
-    }
-    sizes = captions["training"]["photos"], captions["evaluation"]["photos"]
-    shift = word_shift(tokens, *sizes, settings.words)
-    names = nouns(tokens)
-    objects = named_objects(other.captions, names).toPandas()
-    photos = ScoredPhotos(other.scored, distances.photos, leaked, objects)
-    groups = score_groups(photos, settings, job.settings.bootstrap)
-    named = [group["name"] for group in groups if group["kind"] == "object"]
-    seen = named_objects(training.captions, named).groupBy("token").count().toPandas() if named else pd.DataFrame()
-    return {
-        "captions": captions,
-        "words": shift,
-        "unseen_words": unseen_words(tokens),
-        "missing_words": missing_words(shift, tokens, sizes[0]),
-        "groups": groups,
-        "training_objects": {row.token: int(row["count"]) for _, row in seen.iterrows()},
-        "far_words": far_words(other.captions, distances.photos, groups, settings.words),
-    }
-
-
-def far_words(captions: DataFrame, photos: pd.DataFrame, groups: list[dict], most: int) -> list[dict]:
-    """The words by which the captions of the farthest photos differ from those of the others."""
-    edge = (farthest_group(groups) or {}).get("from")
-    if edge is None:
-        return []
-    is_far = captions.join(captions.sparkSession.createDataFrame(photos[["image_id", "distance"]]), "image_id")
-    near, far = is_far.where(F.col("distance") < edge), is_far.where(F.col("distance") >= edge)
-    counts = [int((photos.distance < edge).sum()), int((photos.distance >= edge).sum())]
-    return word_shift(token_table(near, far), *counts, most)["over_represented"]
 
 
 def slug(name: str) -> str:

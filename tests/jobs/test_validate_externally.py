@@ -1,54 +1,14 @@
-"""Training and evaluated photos side by side, on drawn photos: the whole job, leakage that was planted, a second corpus."""
+"""Training and evaluated photos compared, on drawn photos: the whole job, and a second corpus."""
 
 import json
 import shutil
 
 import pytest
-from PIL import Image
 
 from jobs import report
 from jobs.driver.command import perform
-from jobs.driver.corpus.photo_features import list_photos
 from jobs.driver.job import Job
-from jobs.driver.validity.near_duplicates import find_near_duplicates, photo_hashes
-from jobs.driver.validity.population import named_objects, nouns, token_table
 from udfs.errors import InputError
-
-
-def test_a_resized_copy_of_a_training_photo_is_found(spark, workspace):
-    images = workspace.corpus / "images"
-    copy = images / "holiday é #1.jpg"
-    Image.open(images / "scene_000000.jpg").resize((91, 77)).save(copy, quality=60)
-    (images / "broken.jpg").write_bytes(b"no picture")
-    job = workspace.job("validate_externally", "storage.format=parquet")
-    rows = list_photos(job, f"file://{images}").persist()
-    hashes = photo_hashes(job, f"file://{images}", rows).persist()
-    assert hashes.count() == 41  # all but the broken one
-    training, other = (hashes.where(f"image_id {sign} '{copy.name}'") for sign in ("!=", "="))
-    (found,) = find_near_duplicates(training, other, 8).to_dict("records")
-    assert (found["image_id"], found["twin"]) == (copy.name, "scene_000000.jpg")
-    version = job.warehouse.table("photo_hashes").version()
-    photo_hashes(job, f"file://{images}", rows)
-    assert job.warehouse.table("photo_hashes").version() == version  # nothing new, nothing read
-
-
-def test_words_are_counted_with_their_frames(spark):
-    rows = [("1", "a dog on the grass"), ("1", "the dog is black"), ("2", "two dogs run"), ("2", "a black dog")]
-    training = spark.createDataFrame(
-        [(name, text.split()) for name, text in rows], "image_id string, words array<string>"
-    )
-    tokens = token_table(training, training.where("image_id = '2'"))
-    assert tokens.loc["dog", ["training", "training_photos", "other", "other_photos", "framed"]].tolist() == [
-        3,
-        2,
-        1,
-        1,
-        2,
-    ]
-    assert tokens.loc["black", "framed"] == 0
-    assert nouns(tokens, least=1) == ["dog", "grass"]
-    found = named_objects(training, ["dog", "grass"]).collect()
-    assert sorted((row.image_id, row.token) for row in found) == [("1", "dog")]  # others are in one of two captions
 
 
 @pytest.fixture(scope="module")
