@@ -30,7 +30,7 @@ settings.load_profile("repeatable")
 SMALL_NETWORK = ["extractor.name=mobilenet_v2", "extractor.weights=random:0", "extractor.layer=default"]
 
 # A test is slow if it uses one of these fixtures, or if its module imports one of these names.
-SLOW_FIXTURES = {"delta_pipeline", "parquet_pipeline", "real_photos"}  # they train
+SLOW_FIXTURES = {"delta_pipeline", "parquet_pipeline", "pipeline", "real_photos"}  # they train
 SLOW_HELPERS = {
     "Gang",
     "train_to_the_end",

@@ -102,6 +102,7 @@ def published_vgg16(path) -> keras.Model:
     return network
 
 
+@pytest.mark.slow
 def test_vgg16_fc2_equals_plain_keras(workspace, tmp_path):
     names = few_photos(workspace, 3)
     network = published_vgg16(tmp_path / "vgg16_weights_tf_dim_ordering_tf_kernels.h5")

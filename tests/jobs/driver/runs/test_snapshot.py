@@ -25,6 +25,7 @@ def landing(spark, tmp_path) -> Workspace:
     return workspace
 
 
+@pytest.mark.slow
 def test_an_overlapping_run_trains_and_is_scored_on_its_own_snapshot(landing):
     """The second run's jobs pass between those of the first; each keeps to the data that it began with."""
     outcomes = {name: landing.run(name, "run.id=first") for name in PREPARE[:2]}
