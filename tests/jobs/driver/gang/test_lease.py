@@ -66,7 +66,10 @@ def test_another_process_under_the_holders_number_is_not_the_holder(tmp_path):
 
 
 def test_a_run_that_was_taken_over_is_no_longer_held(tmp_path):
-    with Lease(RunFolder(str(tmp_path)), 60, False) as first, Lease(RunFolder(str(tmp_path)), 60, take_over=True) as second:
+    with (
+        Lease(RunFolder(str(tmp_path)), 60, False) as first,
+        Lease(RunFolder(str(tmp_path)), 60, take_over=True) as second,
+    ):
         assert second.attempt == 2
         second.require_held()
         with pytest.raises(InputError, match="attempt 2 holds the run"):
