@@ -154,7 +154,9 @@ def test_weights_must_be_those_of_the_training(finished, tmp_path):
     path = Path(run) / "run.json"
     record = json.loads(path.read_text())
     (tmp_path / "other.h5").write_bytes(b"other weights")
-    with pytest.raises(InputError, match=r"extractor\.run_weights: .*other\.h5 has the hash [0-9a-f]{64}, expected random:0"):
+    with pytest.raises(
+        InputError, match=r"extractor\.run_weights: .*other\.h5 has the hash [0-9a-f]{64}, expected random:0"
+    ):
         resolve_run_extractor(run, str(tmp_path / "other.h5"), str(tmp_path), "extractor.run_weights")
     path.write_text(json.dumps({**record, "network": {**record["network"], "pooling": "none"}}))
     with pytest.raises(InputError, match=r"run\.json: its network is .*expected mobilenet_v2"):
