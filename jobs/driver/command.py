@@ -28,7 +28,7 @@ from udfs.errors import InputError
 class Outcome:
     """What a job did. Every input row is written, unchanged or quarantined.
 
-    Args:
+    Attributes:
         table: The table that the job wrote or would have written.
         run: The id of the run that the job worked for.
         version: The table's version.

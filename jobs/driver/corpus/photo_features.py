@@ -34,7 +34,7 @@ KEYS = ["image_id", "extractor"]
 class PhotoFolder:
     """The files in a folder of photos.
 
-    Args:
+    Attributes:
         uri: The folder.
         files: A row for each file: image_id, length (bytes) and content_hash, as `list_photos` returns them; persisted.
         count: Number of files.

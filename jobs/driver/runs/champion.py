@@ -33,7 +33,7 @@ FILE = re.compile(r"(\d{8})\.json")
 class Champion:
     """A promotion.
 
-    Args:
+    Attributes:
         number: Counts promotions from 1.
         run: The id of the promoted run.
         previous: The id of the champion before it; None for the first.

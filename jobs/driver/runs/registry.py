@@ -32,7 +32,7 @@ KEYS = ["run_id", "decision"]
 class Decision:
     """A decision about a run.
 
-    Args:
+    Attributes:
         run_id: The run's id.
         name: What was decided; together with the run's id it identifies the decision.
         promoted: Whether the run became the champion.

@@ -28,7 +28,7 @@ from udfs.vision.extractor import Extractor
 class ShippedCaptioner:
     """What a Spark task needs to generate captions.
 
-    Args:
+    Attributes:
         model: A Spark broadcast of the bytes of the model file.
         tokens: The vocabulary in order of token_id.
         max_length: The longest caption, in words.

@@ -31,7 +31,7 @@ COLUMNS = [
 class Evaluation:
     """The scores of a run's captions of a split.
 
-    Args:
+    Attributes:
         version: Version of the table `predictions` with the captions.
         photos: Photos of the split that have captions.
         scored: Photos that were captioned and scored.
