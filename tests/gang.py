@@ -19,19 +19,20 @@ import pytest
 from plans import with_changes
 
 from udfs.engine import attempts, checkpoint
+from udfs.engine.addresses import free_port, join_address
 from udfs.engine.events import Event, Result, decode
 from udfs.engine.plan import Member, Plan
-from udfs.engine.supervisor import free_port, start_process
+from udfs.engine.supervisor import start_process
 from udfs.run_folder import RunFolder
 
 
 class Gang:
     """Processes of `python -m udfs.engine.worker` for one attempt at a plan; their events arrive in `events`, by rank."""
 
-    def __init__(self, plan: Plan, workers: int):
+    def __init__(self, plan: Plan, workers: int, host: str = "127.0.0.1"):
         folder = RunFolder(plan.run_folder)
         self.attempt = attempts.begin(folder, attempts.newest(folder), {"host": "test"})
-        addresses = [f"127.0.0.1:{free_port()}" for _ in range(workers)]
+        addresses = [join_address(host, free_port()) for _ in range(workers)]
         self.logs = [tempfile.TemporaryFile("w+") for _ in addresses]  # noqa: SIM115
         self.events: list[list[Event | None]] = [[] for _ in addresses]  # None: the process ended
         self.changed = threading.Condition()
@@ -79,9 +80,9 @@ class Gang:
             process.wait()
 
 
-def train_to_the_end(plan: Plan, workers: int) -> list[dict]:
+def train_to_the_end(plan: Plan, workers: int, host: str = "127.0.0.1") -> list[dict]:
     """Trains a plan with so many processes; the lines of its metrics.jsonl."""
-    with Gang(plan, workers) as gang:
+    with Gang(plan, workers, host) as gang:
         gang.results()
     return history(plan)
 

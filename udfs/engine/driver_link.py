@@ -10,6 +10,7 @@ import select
 import socket
 import threading
 
+from udfs.engine.addresses import bare_host
 from udfs.engine.events import Event, encode
 
 CONNECT_SECONDS = 20
@@ -19,7 +20,7 @@ class DriverLink:
     """A task's connection to the driver.
 
     Args:
-        host: The driver's host.
+        host: The driver's host; an IPv6 address with or without brackets.
         port: The driver's port.
         token: The secret that the driver expects as the first line.
 
@@ -29,7 +30,7 @@ class DriverLink:
 
     def __init__(self, host: str, port: int, token: str):
         self._lock = threading.Lock()
-        self._socket = socket.create_connection((host, port), timeout=CONNECT_SECONDS)
+        self._socket = socket.create_connection((bare_host(host), port), timeout=CONNECT_SECONDS)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._socket.sendall(token.encode() + b"\n")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from typing import IO, Any
 import psutil
 
 from udfs.devices import task_gpus
+from udfs.engine.addresses import free_port, host_of, join_address, without_proxy
 from udfs.engine.driver_link import DriverLink
 from udfs.engine.events import Event, Failed, Finished, Heartbeat, NonRetryable, Placed, Result, Started, decode
 from udfs.engine.plan import Member
@@ -47,20 +47,13 @@ def run_member(
 
     context = BarrierTaskContext.get()
     partition = context.partitionId()
-    host = context.getTaskInfos()[partition].address.rsplit(":", 1)[0]
+    host = host_of(context.getTaskInfos()[partition].address)
     places = [json.loads(place) for place in context.allGather(json.dumps([host, partition, free_port()]))]
     # Ranks follow hosts, so that neighbours in the ring of the all-reduce share a host if possible.
     ranked = sorted(places)
     rank = [place[1] for place in ranked].index(partition)
-    member = Member(attempt, rank, [f"{host}:{port}" for host, _, port in ranked], cores, task_gpus())
+    member = Member(attempt, rank, [join_address(host, port) for host, _, port in ranked], cores, task_gpus())
     yield run_worker(plan_json, member, DriverLink(**driver), leave_together=context.barrier)
-
-
-def free_port() -> int:
-    """A port that is free now. If another process takes it before TensorFlow does, the gang is restarted."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
 
 
 def run_worker(
@@ -99,6 +92,8 @@ def start_process(plan_json: str, member: Member, log: IO[str]) -> subprocess.Po
     """Starts the worker process; it reads the plan and its place from standard input."""
     environment = {
         **os.environ,
+        **without_proxy(member.addresses),
+        "KERAS_BACKEND": "tensorflow",  # a task's module may import Keras before the engine does
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         "OMP_NUM_THREADS": str(member.cores),
     }

@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 
 from conf import Settings
 from udfs import files
+from udfs.engine.addresses import host_of
 from udfs.errors import InputError
 from udfs.run_folder import RunFolder
 
@@ -108,7 +109,7 @@ def _check_member(folder: RunFolder, attempt: int, _: Iterator[Any]) -> Iterator
         files.delete(probe)
     except (OSError, ValueError, ImportError) as error:
         problem = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-    host = context.getTaskInfos()[context.partitionId()].address.rsplit(":", 1)[0]
+    host = host_of(context.getTaskInfos()[context.partitionId()].address)
     yield {"host": host, "problem": problem, "free": _free_bytes()}
 
 
