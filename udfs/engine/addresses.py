@@ -52,6 +52,6 @@ def without_proxy(addresses: Iterable[str]) -> dict[str, str]:
     gRPC reads `http_proxy` and `https_proxy` as web clients do, but most proxies refuse what is not HTTP, and none can reach
     hosts that only the cluster knows. The proxies stay set for downloads.
     """
-    exempt = os.environ.get("no_grpc_proxy") or os.environ.get("no_proxy") or ""
+    exempt = os.environ.get("no_grpc_proxy") or os.environ.get("no_proxy") or ""  # noqa: SIM112  # gRPC's names
     hosts = dict.fromkeys([*filter(None, exempt.split(",")), *map(host_of, addresses)])
     return {"no_grpc_proxy": ",".join(hosts)}

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import secrets
 import socket
-import socketserver
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from pyspark.sql import SparkSession
-
+from jobs.driver.gang.admission import Admission
+from udfs.engine.addresses import bare_host, listening_socket
 from udfs.engine.events import Event, decode
-
-TOKEN_BYTES = 100  # the longest first line that is read
 
 
 class EventServer:
     """Receives the members' events while it is open. Closes connections that present a wrong token.
 
     Args:
+        host: The driver's host, as the members reach it.
         receive: Called with each event.
         lost: Called with the rank of a member whose connection has ended. Calls of both never overlap.
 
@@ -29,37 +27,31 @@ class EventServer:
         address: Host, port and token, as a member's `DriverLink` takes them.
     """
 
-    def __init__(self, spark: SparkSession, receive: Callable[[Event], None], lost: Callable[[int], None]):
+    def __init__(self, host: str, receive: Callable[[Event], None], lost: Callable[[int], None]):
         token = secrets.token_hex(16)
         self._receive, self._lost = receive, lost
         self._lock = threading.Lock()
         self._connections: set[socket.socket] = set()
         self._is_closed = False
-        server = self
+        listener = listening_socket(backlog=1024)
+        self._admission = Admission(listener, token, self._admit)
+        self.address: dict[str, Any] = {"host": bare_host(host), "port": listener.getsockname()[1], "token": token}
 
-        class Handler(socketserver.StreamRequestHandler):
-            def handle(self) -> None:
-                if secrets.compare_digest(self.rfile.readline(TOKEN_BYTES).strip(), token.encode()):
-                    server._read_events(self.connection, self.rfile)
+    def _admit(self, connection: socket.socket) -> None:
+        threading.Thread(target=self._read_events, args=(connection,), daemon=True).start()
 
-        class Server(socketserver.ThreadingTCPServer):
-            daemon_threads, allow_reuse_address = True, True
-
-        self._server = Server(("", 0), Handler)
-        host = spark.conf.get("spark.driver.host", socket.gethostname())
-        self.address: dict[str, Any] = {"host": host, "port": self._server.server_address[1], "token": token}
-
-    def _read_events(self, connection: socket.socket, lines: Iterable[bytes]) -> None:
+    def _read_events(self, connection: socket.socket) -> None:
         rank = None
         self._connections.add(connection)
         if self._is_closed:  # a member that connects after the others were disconnected
             self.disconnect()
         try:
-            for line in lines:
-                event = decode(line)
-                rank = event.rank
-                with self._lock:
-                    self._receive(event)
+            with connection, connection.makefile("rb") as lines:
+                for line in lines:
+                    event = decode(line)
+                    rank = event.rank
+                    with self._lock:
+                        self._receive(event)
         except (OSError, ValueError):  # the connection broke, possibly within an event
             pass
         finally:
@@ -84,12 +76,11 @@ class EventServer:
             time.sleep(0.05)
 
     def __enter__(self) -> EventServer:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._admission.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.disconnect()
-        self._server.shutdown()
-        self._server.server_close()
+        self._admission.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -90,7 +91,8 @@ def _run_attempt(
         receive(event)
 
     members = spark.sparkContext.parallelize(range(workers), workers).barrier()
-    with EventServer(spark, receive_event, watchdog.lost) as server, _guarded(spark, watchdog, server):
+    host = spark.conf.get("spark.driver.host", socket.gethostname())
+    with EventServer(host, receive_event, watchdog.lost) as server, _guarded(spark, watchdog, server):
         run = partial(run_member, plan.to_json(), server.address, attempt, cores)
         try:
             return members.mapPartitions(run).collect()
