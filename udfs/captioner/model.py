@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    import keras
+    from udfs.keras_setup import keras
 
 TRUNK_OUTPUT, LOGITS = "decoder", "logits"
 
@@ -45,9 +45,9 @@ def build_captioner(shape: CaptionerShape) -> keras.Model:
         A model with the inputs tokens, int32 (batch, steps), padded with 0, and photo, (batch, feature_size) in Keras's float
         dtype. Its output is logits, (batch, steps, vocabulary_size) in that dtype; step t depends on tokens 0..t.
     """
-    import keras
-    from keras import layers
+    from udfs.keras_setup import keras
 
+    layers = keras.layers
     tokens = keras.Input((None,), dtype="int32", name="tokens")
     photo = keras.Input((shape.feature_size,), name="photo")
     layer = layers.ReversibleEmbedding if shape.tie_embeddings else layers.Embedding
@@ -77,10 +77,10 @@ def set_initial_bias(captioner: keras.Model, counts: tuple[int, ...]) -> None:
 
 def logits_head(captioner: keras.Model) -> Callable[[Any], Any]:
     """The function from the trunk's output (..., lstm_units) to logits (..., vocabulary_size)."""
-    from keras import layers
+    from udfs.keras_setup import keras
 
     embedding = captioner.get_layer("embedding")
-    if isinstance(embedding, layers.ReversibleEmbedding):
+    if isinstance(embedding, keras.layers.ReversibleEmbedding):
         return partial(embedding, reverse=True)
     return captioner.get_layer(LOGITS)
 

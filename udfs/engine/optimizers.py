@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from udfs.engine.plan import OptimizerPlan, Plan
 
 if TYPE_CHECKING:
-    import keras
+    from udfs.keras_setup import keras
 
 CLASSES = {
     "sgd": "SGD",
@@ -24,7 +24,7 @@ def make_optimizer(plan: Plan, variables: list[keras.Variable]) -> keras.optimiz
 
     Weight decay is decoupled from the gradient (Loshchilov and Hutter, 2019) and does not apply to biases.
     """
-    import keras
+    from udfs.keras_setup import keras
 
     settings = plan.optimizer
     options: dict[str, Any] = {}
@@ -46,7 +46,7 @@ def make_schedule(plan: Plan) -> Any:
 
     cosine and linear end at 0 with the last update. exponential multiplies by `decay` once per epoch, in small steps.
     """
-    import keras
+    from udfs.keras_setup import keras
 
     settings, schedules = plan.optimizer, keras.optimizers.schedules
     updates = plan.epochs * plan.updates

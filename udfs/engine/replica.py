@@ -24,7 +24,7 @@ def set_precision(precision: str) -> None:
 
     With mixed_bfloat16, weights and gradients are float32 and layers compute in bfloat16.
     """
-    import keras
+    from udfs.keras_setup import keras
 
     keras.config.set_floatx("float64" if precision == "float64" else "float32")
     keras.config.set_dtype_policy(precision)
@@ -41,7 +41,7 @@ class Replica:
     """
 
     def __init__(self, strategy: Any, plan: Plan, rank: int = 0, workers: int = 1):
-        import keras
+        from udfs.keras_setup import keras
 
         set_precision(plan.precision)
         keras.utils.set_random_seed(plan.seed)

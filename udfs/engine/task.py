@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from udfs.engine.arrays import Array
 
 if TYPE_CHECKING:
-    import keras
     import tensorflow as tf
+
+    from udfs.keras_setup import keras
 
 Batch = tuple[Array, ...]
 """The arrays of a batch, one row per example in each."""

@@ -12,7 +12,7 @@ from udfs.errors import InputError
 from udfs.explain.overlays import FAINT, PAPER, draw_text, visible_text
 
 if TYPE_CHECKING:
-    import keras
+    from udfs.keras_setup import keras
 
 TILE, GAP, MARGIN, LABEL = 112, 6, 16, 150  # pixels
 CHANNELS = 8  # feature maps drawn of a layer
@@ -85,7 +85,7 @@ def feature_maps_by_resolution(
     Returns:
         {layer name: float32 (rows, columns, channels)}, the finest resolution first.
     """
-    import keras
+    from udfs.keras_setup import keras
 
     last = {}
     for layer in network.layers[1:]:

@@ -9,7 +9,7 @@ from udfs.captioner.text import START
 from udfs.errors import InputError
 
 if TYPE_CHECKING:
-    import keras
+    from udfs.keras_setup import keras
 
 
 class JoinedModel:
@@ -40,8 +40,9 @@ class JoinedModel:
     """
 
     def __init__(self, network: keras.Model, preprocess: Callable, captioner: keras.Model):
-        import keras
         import tensorflow as tf
+
+        from udfs.keras_setup import keras
 
         self.network, self.preprocess, self.captioner = network, preprocess, captioner
         self.size = tuple(network.input_shape[1:3])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from udfs.explain.joined_model import JoinedModel
 
 if TYPE_CHECKING:
-    import keras
+    from udfs.keras_setup import keras
 
 # {stage: the share of the extractor's layers that is random}. The captioner, nearest to the output, is random in all stages.
 STAGES = {"captioner": 0.0, "and_half_of_extractor": 0.5, "everything": 1.0}
@@ -28,7 +28,7 @@ def randomised_weights(model: JoinedModel, extractor_share: float, seed: int = 0
             captioner; from 0 to 1.
         seed: Seed of Keras's initialisers.
     """
-    import keras
+    from udfs.keras_setup import keras
 
     weighted = [layer for layer in model.network.layers if layer.weights]
     last = weighted[len(weighted) - round(extractor_share * len(weighted)) :]

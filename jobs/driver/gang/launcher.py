@@ -91,7 +91,7 @@ def _run_attempt(
         receive(event)
 
     members = spark.sparkContext.parallelize(range(workers), workers).barrier()
-    host = spark.conf.get("spark.driver.host", socket.gethostname())
+    host = spark.conf.get("spark.driver.host") or socket.gethostname()
     with EventServer(host, receive_event, watchdog.lost) as server, _guarded(spark, watchdog, server):
         run = partial(run_member, plan.to_json(), server.address, attempt, cores)
         try:
