@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from conf.keys import keys_of
-from conf.schema import RENAMED, SHORT_NAMES, Settings
+from conf.schema import RENAMED, REPLACED, SHORT_NAMES, Settings
 from conf.validation import ConfigError, flatten, validated
 
 Kind = TypeVar("Kind")
@@ -32,7 +32,7 @@ def load(path: str | None = None, overrides: Iterable[str] = ()) -> Settings:
         name, value = split_override(text)
         for key in SHORT_NAMES.get(name, (name,)):
             values.append((key, override_value(Settings, key, value)))
-    return validated(Settings, values, RENAMED, HELP)
+    return validated(Settings, values, RENAMED | REPLACED, HELP)
 
 
 def load_as(kind: type[Kind], path: str | None, overrides: Iterable[str] = (), help_command: str = HELP) -> Kind:

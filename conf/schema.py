@@ -21,6 +21,7 @@ from conf.sections.training import Communication, Model, Optimizer, Recovery, Ru
 
 __all__ = [
     "RENAMED",
+    "REPLACED",
     "SHORT_NAMES",
     "Bootstrap",
     "Caption",
@@ -129,3 +130,6 @@ RENAMED = {
     "compare.seed": "bootstrap.seed",
     "caption.weights": "extractor.run_weights",
 }
+
+# Keys of version 0.1 that are gone, and what messages call their successors.
+REPLACED = {"corpus.convert": "corpus.strict, with the opposite meaning: pictures are converted unless it is true,"}

@@ -42,7 +42,7 @@ def main(job: Job) -> Outcome:
     tokens, tokens_version = pinned(job, "tokens", "tokenize_captions")
     _, vocabulary_version = pinned(job, "vocabulary", "tokenize_captions")
     features, features_version = pinned(job, "features", "extract_features")
-    extractor = fingerprint_of(settings.extractor)
+    extractor = fingerprint_of(settings)
     cleaning = check_tokens(job, tokens_version, vocabulary_version)
     made_from = {
         "tokens": tokens_version, "vocabulary": vocabulary_version, "features": features_version, "extractor": extractor,

@@ -13,7 +13,7 @@ Keys:
     extractor.run_weights: where the weights of the run's extractor are.
     extractor.batch_size: photos in one forward pass.
     decoding.*: how captions are searched for.
-    corpus.max_pixels, corpus.min_side, corpus.max_bytes, corpus.convert: which pictures are refused or converted.
+    corpus.max_pixels, corpus.min_side, corpus.max_bytes, corpus.strict: which pictures are refused or converted.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def identity(settings: Settings, run: TrainedRun, extractor: Extractor) -> str:
     limits = photo_limits(settings)
     causes = {
         "run": run.id, "extractor": extractor.fingerprint, "decoding": asdict(search_of(settings)),
-        "limits": [limits.max_pixels, limits.min_side, limits.convert],
+        "limits": [limits.max_pixels, limits.min_side, limits.strict],
     }  # fmt: skip
     return hashlib.sha256(json.dumps(causes, sort_keys=True).encode()).hexdigest()[:12]
 

@@ -5,7 +5,7 @@ reason. Features of several extractors can be in the table side by side.
 
 Keys:
     corpus.root, corpus.photos: the folder of the photos.
-    corpus.max_pixels, corpus.min_side, corpus.max_bytes, corpus.convert: which pictures are refused or converted.
+    corpus.max_pixels, corpus.min_side, corpus.max_bytes, corpus.strict: which pictures are refused or converted.
     extractor.name, extractor.layer, extractor.pooling: the network, and which of its outputs is the feature.
     extractor.weights: pretrained weights, a weights file, or random ones.
     extractor.precision, extractor.batch_size: how the network computes.
@@ -26,7 +26,7 @@ from jobs.driver.job import Job
 def main(job: Job) -> Outcome:
     folder = find_photos(job.spark, job.settings)
     with tempfile.TemporaryDirectory() as scratch:  # executors may fetch the weights from here as long as the job runs
-        extractor, weights_file = resolve_extractor(job.settings.extractor, scratch)
+        extractor, weights_file = resolve_extractor(job.settings, scratch)
         extraction = update_features(job, folder, extractor, ship_weights(job.spark, weights_file))
     return Outcome(
         table="features",
@@ -36,7 +36,7 @@ def main(job: Job) -> Outcome:
         written=extraction.written,
         unchanged=extraction.unchanged,
         quarantined=extraction.quarantined,
-        metrics={"extractor": extractor.fingerprint},
+        metrics={"extractor": extractor.fingerprint, "notes": extraction.notes},
     )
 
 

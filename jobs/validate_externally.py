@@ -159,7 +159,7 @@ def second_job(job: Job) -> Job:
 def extracted(other: Job, photos: str, job: Job, run: TrainedRun) -> DataFrame:
     """The features of the second corpus's photos as they are now. Raises InputError for another extractor than the run's."""
     with tempfile.TemporaryDirectory() as scratch:
-        extractor, weights = resolve_extractor(job.settings.extractor, scratch)
+        extractor, weights = resolve_extractor(job.settings, scratch)
         if extractor.fingerprint != run.extractor:
             raise InputError(
                 f"extractor: the configuration means {extractor.fingerprint}, but the run was trained on {run.extractor}; "

@@ -32,7 +32,9 @@ class Corpus:
     max_pixels: Annotated[int, key("largest picture that is decoded, in pixels", low=1)] = 50_000_000
     min_side: Annotated[int, key("smallest allowed width and height of a picture, in pixels", low=1)] = 16
     max_bytes: Annotated[int, key("largest file that is read, in bytes", low=1)] = 64 * 2**20
-    convert: Annotated[bool, key("convert greyscale, CMYK, 16-bit and animated pictures to 8-bit RGB")] = False
+    strict: Annotated[
+        bool, key("refuse greyscale, CMYK, 16-bit and animated pictures instead of converting them to 8-bit RGB")
+    ] = False
 
 
 @dataclass

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from pyspark.sql import functions as F
 
+from conf import Settings
 from conf.schema import Extractor as ExtractorSettings
 from jobs.driver.corpus.configured_extractor import resolve_extractor
-from jobs.driver.corpus.layouts import photo_files
-from jobs.driver.corpus.photo_features import even_tasks
+from jobs.driver.corpus.photo_features import even_tasks, task_count
+from jobs.driver.corpus.photo_listing import map_contents, photo_ids, photo_names
 from udfs.vision.decode import PhotoLimits, decode_photo
 from udfs.vision.extraction_task import RESULT_SCHEMA, extract
 from udfs.vision.extractor import build_network, resolve_network
@@ -67,8 +68,8 @@ def extraction_stage(spark, folder: Path, extractor, count: int):
     work = partial(extract, extractor, None, PhotoLimits(), BATCH, 1)
 
     def once() -> int:
-        rows = photo_files(spark, str(folder)).withColumn("content_hash", F.lit(""))
-        features = rows.select("image_id", "content_hash", "content").mapInArrow(work, RESULT_SCHEMA)
+        rows = photo_ids(spark, photo_names(spark, str(folder))).select("image_id", F.lit("").alias("content_hash"))
+        features = map_contents(rows, str(folder), work, RESULT_SCHEMA, 2**26, task_count(spark, count, BATCH))
         with even_tasks(spark, count, BATCH):
             return features.where(F.size("feature") > 0).count()
 
@@ -84,7 +85,7 @@ def seconds(action) -> tuple[float, int]:
 @pytest.mark.parametrize("case", CASES)
 def test_extraction_keeps_up_with_a_plain_program(spark, photos, case):
     settings, count = CASES[case]
-    extractor, _ = resolve_extractor(settings, "")
+    extractor, _ = resolve_extractor(Settings(extractor=settings), "")
     folder = photos(count)
     ours, plain = extraction_stage(spark, folder, extractor, count), plain_program(folder, extractor)
     assert ours() == plain() == count  # start-up: networks are built and compiled here

@@ -97,6 +97,7 @@ def test_help_describes_every_key():
         ("evaluate.no_repeated_trigram=true", "decoding.no_repeat_ngram_size"),
         ("compare.resamples=100", "bootstrap.resamples"),
         ("caption.weights=auto", "extractor.run_weights"),
+        ("corpus.convert=true", "corpus.strict, with the opposite meaning: pictures are converted unless it is true,"),
     ],
 )
 def test_a_renamed_key_names_the_new_one(renamed, key):
@@ -204,8 +205,8 @@ def settings_of(text: str) -> conf.Settings:
 
 def test_a_dump_is_read_again_with_equal_values():
     settings = conf.load(
-        "conf/thesis.yaml", ["train.epochs=3", "optimizer.learning_rate=1e-5", "corpus.convert=true", "log.level=error"]
+        "conf/thesis.yaml", ["train.epochs=3", "optimizer.learning_rate=1e-5", "corpus.strict=true", "log.level=error"]
     )
     again = settings_of(conf.to_yaml(settings))
     assert again == settings
-    assert (again.train.epochs, again.optimizer.learning_rate, again.corpus.convert) == (3, 1e-5, True)
+    assert (again.train.epochs, again.optimizer.learning_rate, again.corpus.strict) == (3, 1e-5, True)

@@ -35,7 +35,7 @@ def save_run(workspace: Workspace, name: str) -> None:
     import keras
 
     settings = workspace.job("explain").settings
-    extractor, _ = resolve_extractor(settings.extractor, "")
+    extractor, _ = resolve_extractor(settings, "")
     keras.utils.set_random_seed(1)
     captioner = build_captioner(CaptionerShape(len(WORDS), 144, embedding_dim=8, lstm_units=8))
     for variable in captioner.trainable_variables:

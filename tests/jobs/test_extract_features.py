@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from conftest import session_settings
 from PIL import Image
+from pyspark.sql import functions as F
 
 sys.path.insert(0, "tests/udfs/vision")
-from test_decode import BAD_PICTURES
+from test_decode import BAD_PICTURES, CONVERTED, encoded, noise, with_exif
+from test_isolated_decoder import FAULTS
 
 from udfs.errors import InputError
 
@@ -57,21 +59,66 @@ def test_bad_pictures_are_quarantined_while_the_rest_goes_on(workspace):
     for reason, content in BAD_PICTURES.items():
         (workspace.corpus / "images" / f"{reason}.jpg").write_bytes(content)
     (workspace.corpus / "images" / "large.jpg").write_bytes(b"x" * 3_000_000)
-    outcome = workspace.run("extract_features", "corpus.max_bytes=2999999")
+    limits = ["corpus.max_bytes=2999999", "corpus.strict=true"]
+    outcome = workspace.run("extract_features", *limits)
     assert (outcome.rows_in, outcome.written) == (3 + len(BAD_PICTURES) + 1, 3)
     expected = {f"{reason}.jpg": reason for reason in BAD_PICTURES} | {"large.jpg": "too_many_bytes"}
     assert workspace.reasons("extract_features") == expected
 
-    again = workspace.run("extract_features", "corpus.max_bytes=2999999")
+    again = workspace.run("extract_features", *limits)
     assert (again.written, again.unchanged, again.quarantined) == (0, 3, len(expected))
 
     # A photo that goes bad loses its feature; one that was mended leaves the quarantine.
     (workspace.corpus / "images" / names[0]).write_bytes(b"")
     shutil.copy(workspace.corpus / "images" / names[1], workspace.corpus / "images" / "empty_file.jpg")
-    third = workspace.run("extract_features", "corpus.max_bytes=2999999")
+    third = workspace.run("extract_features", *limits)
     assert (third.written, third.unchanged, third.quarantined) == (1, 2, len(expected))
     assert sorted(features(workspace)) == sorted(["empty_file.jpg", *names[1:]])
     assert workspace.reasons("extract_features")[names[0]] == "empty_file"
+
+
+def test_pictures_of_other_kinds_are_converted_and_counted(workspace):
+    names = few_photos(workspace, 2)
+    for reason in CONVERTED:
+        (workspace.corpus / "images" / f"{reason}.jpg").write_bytes(BAD_PICTURES[reason])
+    whole = (workspace.corpus / "images" / names[0]).read_bytes()
+    (workspace.corpus / "images" / "cut.jpg").write_bytes(whole[:-2])
+    outcome = workspace.run("extract_features")
+    assert (outcome.rows_in, outcome.written, outcome.quarantined) == (7, 7, 0)
+    assert outcome.metrics["notes"] == dict.fromkeys(sorted([*CONVERTED, "no_end_marker"]), 1)
+    by_name = features(workspace)
+    assert np.array_equal(by_name["cut.jpg"], by_name[names[0]])
+
+    again = workspace.run("extract_features")
+    assert (again.written, again.unchanged, again.metrics["notes"]) == (0, 7, {})
+    # Strict features do not mix with converted ones: they have a fingerprint of their own.
+    strict = workspace.run("extract_features", "corpus.strict=true")
+    assert (strict.written, strict.unchanged, strict.quarantined) == (3, 0, 4)
+    assert strict.metrics["extractor"] != outcome.metrics["extractor"]
+    assert workspace.reasons("extract_features") == {f"{reason}.jpg": reason for reason in CONVERTED}
+    rows = workspace.table("features").read().where(F.col("extractor") == strict.metrics["extractor"]).collect()
+    assert sorted(row.image_id for row in rows) == sorted([*names, "cut.jpg"])
+
+
+def test_a_photo_that_ends_its_decoder_costs_neither_the_others_nor_the_job(workspace, spark, tmp_path):
+    """A crash of a decoder, garbage instead of EXIF, and formats that are not read, each in a corpus with good photos."""
+    (tmp_path / "sitecustomize.py").write_text(FAULTS)
+    spark.sparkContext.addPyFile(str(tmp_path / "sitecustomize.py"))  # decoders that start from now on import it
+    names = few_photos(workspace, 2)
+    photo = encoded(noise(), "JPEG")
+    bad = {
+        "crash.jpg": (encoded(noise(), "JPEG", comment=b"segfault"), "decoder_died"),
+        "exif.jpg": (with_exif(photo, b"garbage" * 20), "bad_exif"),
+        "video.jpg": (b"\0\0\0\x18ftypmp42" + bytes(99), "video"),
+    }
+    for name, (content, _) in bad.items():
+        (workspace.corpus / "images" / name).write_bytes(content)
+    outcome = workspace.run(
+        "extract_features", "corpus.min_side=17"
+    )  # other limits, so the worker starts another decoder
+    assert (outcome.rows_in, outcome.written, outcome.quarantined) == (5, 2, 3)
+    assert workspace.reasons("extract_features") == {name: reason for name, (_, reason) in bad.items()}
+    assert sorted(features(workspace)) == names
 
 
 def test_the_settings_of_the_session_stay(workspace, spark):

@@ -1,18 +1,33 @@
-"""Decodes untrusted picture files into pixels, or refuses them with a reason."""
+"""Decodes untrusted picture files into pixels, or refuses them with a reason.
+
+Any exception of a decoder becomes the refusal of that picture. A decoder may also crash its process or use much memory: tasks
+that read unknown files use `udfs.vision.isolated_decoder`, which calls these functions in a process of its own.
+"""
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, UnidentifiedImageError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-# Modes that convert to RGB without loss. Other modes lose colours, depth or frames; they are refused by default.
+from udfs.errors import one_line
+from udfs.vision.picture_formats import readable_formats, why_not_readable
+
+# Modes that convert to RGB without loss. Other modes lose colours or depth; `strict` refuses them.
 PLAIN_MODES = ("RGB", "RGBA", "RGBX", "P", "YCbCr")
-MODE_REASONS = {"CMYK": "cmyk", "L": "greyscale", "LA": "greyscale", "1": "greyscale"}
+MODE_REASONS = {"CMYK": "cmyk", "L": "greyscale", "LA": "greyscale", "La": "greyscale", "1": "greyscale"}
+STILL_FORMATS = ("MPO", "HEIF")  # a phone's photo, followed by a preview or a depth map: no animation
+ORIENTATION = 0x0112  # EXIF's tag
+TRANSPOSED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+END_OF_JPEG = b"\xff\xd9"
+NO_END = "no_end_marker"
 
 
 @dataclass(frozen=True)
@@ -22,13 +37,13 @@ class PhotoLimits:
     Attributes:
         max_pixels: The largest width x height, in pixels.
         min_side: The smallest width and height, in pixels.
-        convert: Whether other colour modes, 16-bit channels and the first frame of animations are converted to 8-bit RGB.
-            If not, they are refused.
+        strict: Whether greyscale, CMYK, 16-bit and animated pictures are refused. If not, they are converted to 8-bit RGB; of
+            several frames, the first is used.
     """
 
     max_pixels: int = 50_000_000
     min_side: int = 16
-    convert: bool = False
+    strict: bool = False
 
 
 class PhotoRefused(ValueError):
@@ -42,6 +57,19 @@ class PhotoRefused(ValueError):
     def __init__(self, reason: str, details: str):
         super().__init__(f"{reason}: {details}")
         self.reason, self.details = reason, details
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded picture.
+
+    Attributes:
+        pixels: RGB, uint8, (height, width, 3).
+        notes: What was done to use it: the reason for which `strict` would have refused it, or `no_end_marker`.
+    """
+
+    pixels: np.ndarray
+    notes: list[str] = field(default_factory=list)
 
 
 def decode_photo(content: bytes, size: int | tuple[int, int], limits: PhotoLimits = PhotoLimits()) -> np.ndarray:
@@ -58,11 +86,17 @@ def decode_photo(content: bytes, size: int | tuple[int, int], limits: PhotoLimit
     Raises:
         PhotoRefused: The file is not an accepted picture.
     """
-    pixels = open_photo(content, limits)
+    return decode_with_notes(content, size, limits).pixels
+
+
+def decode_with_notes(content: bytes, size: int | tuple[int, int], limits: PhotoLimits) -> Photo:
+    """Does the same as `decode_photo`, and also returns what was converted."""
     height, width = (size, size) if isinstance(size, int) else size
-    if pixels.size != (width, height):
-        pixels = pixels.resize((width, height), Image.Resampling.NEAREST)
-    return np.asarray(pixels)
+    picture, notes = _upright(content, limits, None)
+    with _refusing("unreadable"):
+        if picture.size != (width, height):
+            picture = picture.resize((width, height), Image.Resampling.NEAREST)
+        return Photo(np.asarray(picture.convert("RGB")), notes)
 
 
 def open_photo(content: bytes, limits: PhotoLimits = PhotoLimits(), draft_side: int | None = None) -> Image.Image:
@@ -77,14 +111,9 @@ def open_photo(content: bytes, limits: PhotoLimits = PhotoLimits(), draft_side: 
     Raises:
         PhotoRefused: The file is not an accepted picture.
     """
-    if not content:
-        raise PhotoRefused("empty_file", "the file has no bytes")
-    with _open(content) as picture:
-        _require_accepted(picture, limits)
-        if draft_side is not None:
-            picture.draft(None, (draft_side, draft_side))
-        pixels = _load(picture)
-    return _eight_bit(ImageOps.exif_transpose(pixels)).convert("RGB")
+    picture, _ = _upright(content, limits, draft_side)
+    with _refusing("unreadable"):
+        return picture.convert("RGB")
 
 
 def thumbnail(content: bytes, limits: PhotoLimits, side: int) -> bytes:
@@ -94,52 +123,138 @@ def thumbnail(content: bytes, limits: PhotoLimits, side: int) -> bytes:
         PhotoRefused: The file is not an accepted picture.
     """
     picture = open_photo(content, limits, side)
-    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-    stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=78, optimize=True)
-    return stream.getvalue()
+    with _refusing("unreadable"):
+        picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+        stream = io.BytesIO()
+        picture.save(stream, "JPEG", quality=78, optimize=True, comment=b"")
+        return stream.getvalue()
+
+
+def _upright(content: bytes, limits: PhotoLimits, draft_side: int | None) -> tuple[Image.Image, list[str]]:
+    """The picture with 8 bits a channel and its EXIF orientation applied, and the notes on it."""
+    if not content:
+        raise PhotoRefused("empty_file", "the file has no bytes")
+    picture = _open(content)
+    notes = _require_accepted(picture, limits)
+    try:
+        with _refusing("truncated"):
+            _load(picture, draft_side)
+    except PhotoRefused:
+        if picture.format not in ("JPEG", "MPO"):
+            raise
+        complete = _without_end_marker(content, draft_side)
+        if complete is None:
+            raise
+        picture, notes = complete, [*notes, NO_END]
+    with _refusing("bad_exif"):
+        orientation = _orientation(picture)
+    with _refusing("unreadable"):
+        upright = _eight_bit(picture)
+        if orientation in TRANSPOSED:
+            upright = upright.transpose(TRANSPOSED[orientation])
+        return upright, notes
+
+
+@contextmanager
+def _refusing(reason: str) -> Iterator[None]:
+    """Turns every exception of a decoder, of whatever class, into the refusal of the picture."""
+    try:
+        yield
+    except (PhotoRefused, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except MemoryError as error:
+        raise PhotoRefused("too_much_memory", "decoding needs more memory than a picture may use") from error
+    except Image.DecompressionBombError as error:
+        raise PhotoRefused("too_many_pixels", str(error)) from error
+    except BaseException as error:  # decoders in Rust raise a BaseException where they panic
+        text = one_line(error)
+        if "MAX_TEXT" in text:
+            raise PhotoRefused(
+                "too_much_text", f"the PNG holds more than 1 MB of text or profiles beside its pixels: {text}"
+            ) from error
+        raise PhotoRefused(reason, text) from error
 
 
 def _open(content: bytes) -> Image.Image:
-    try:
-        return Image.open(io.BytesIO(content), formats=FORMATS)
-    except UnidentifiedImageError as error:
-        raise PhotoRefused("not_an_image", f"no {', '.join(FORMATS)} picture in {len(content)} bytes") from error
-    except Image.DecompressionBombError as error:
-        raise PhotoRefused("too_many_pixels", str(error)) from error
-    except Exception as error:  # a decoder's own error on hostile bytes
-        raise PhotoRefused("not_an_image", f"{type(error).__name__}: {error}") from error
+    with _refusing("not_an_image"):
+        try:
+            return Image.open(io.BytesIO(content), formats=readable_formats())
+        except UnidentifiedImageError as error:
+            raise PhotoRefused(*why_not_readable(content)) from error
 
 
-def _require_accepted(picture: Image.Image, limits: PhotoLimits) -> None:
+def _require_accepted(picture: Image.Image, limits: PhotoLimits) -> list[str]:
+    """Refuses the picture, or returns the reasons for which it must be converted."""
     width, height = picture.size
     if width * height > limits.max_pixels:
         raise PhotoRefused("too_many_pixels", f"{width}x{height}, expected at most {limits.max_pixels} pixels")
     if min(width, height) < limits.min_side:
         raise PhotoRefused("too_small", f"{width}x{height}, expected sides of at least {limits.min_side}")
-    if limits.convert:
-        return
-    frames = getattr(picture, "n_frames", 1)
-    if frames > 1:
-        raise PhotoRefused("animated", f"{frames} frames; corpus.convert=true takes the first")
-    if any("16" in str(tile[3]) for tile in getattr(picture, "tile", ())):
-        raise PhotoRefused("sixteen_bit", f"16 bits a channel ({picture.format}); corpus.convert=true converts")
-    if picture.mode not in PLAIN_MODES:
-        reason = MODE_REASONS.get(picture.mode, "sixteen_bit")
-        raise PhotoRefused(reason, f"mode {picture.mode}, expected 8-bit RGB; corpus.convert=true converts")
+    with _refusing("unreadable"):
+        conversions = list(_conversions(picture))
+    if conversions and limits.strict:
+        reason, details = conversions[0]
+        raise PhotoRefused(reason, f"{details}; corpus.strict=false converts it")
+    return [reason for reason, _ in conversions]
 
 
-def _load(picture: Image.Image) -> Image.Image:
-    try:
-        picture.load()
-        return picture.copy()
-    except Exception as error:  # truncated or corrupt data shows only here, as OSError, SyntaxError or struct.error
-        raise PhotoRefused("truncated", f"{type(error).__name__}: {error}") from error
+def _conversions(picture: Image.Image) -> Iterator[tuple[str, str]]:
+    """(reason, details) of everything that makes the picture differ from a single 8-bit RGB picture."""
+    if picture.format not in STILL_FORMATS and getattr(picture, "is_animated", False):
+        yield "animated", f"several frames or pages ({picture.format}), expected one"
+    raw_modes = [
+        tile[3][0] if isinstance(tile[3], tuple) and tile[3] else tile[3] for tile in getattr(picture, "tile", ())
+    ]
+    if any(";16" in str(raw_mode) for raw_mode in raw_modes):
+        yield "sixteen_bit", f"16 bits a channel ({picture.format}), expected 8"
+    elif picture.mode not in PLAIN_MODES:
+        reason = MODE_REASONS.get(picture.mode, "sixteen_bit" if picture.mode[0] in "IF" else "other_colours")
+        yield reason, f"mode {picture.mode}, expected 8-bit RGB"
+
+
+def _load(picture: Image.Image, draft_side: int | None) -> None:
+    if draft_side is not None:
+        picture.draft(None, (draft_side, draft_side))
+    picture.load()
+
+
+def _orientation(picture: Image.Image) -> int | None:
+    """EXIF's orientation, in which the picture still has to be turned. Pillow has turned a TIFF already."""
+    # An image of its own, because `picture.getexif()` hides errors that occurred when the file was opened.
+    metadata = Image.new("1", (1, 1))
+    metadata.info = picture.info
+    return metadata.getexif().get(ORIENTATION)
+
+
+def _without_end_marker(content: bytes, draft_side: int | None) -> Image.Image | None:
+    """A JPEG that lacks only its end marker; None if pixels are missing too.
+
+    It is decoded with two different continuations. If the pixels are the same, none of them depends on what is missing.
+    """
+    content = content.rstrip(b"\xff")
+    pictures = []
+    for continuation in (b"", b"\x55" * 64):
+        try:
+            with _refusing("truncated"):
+                picture = Image.open(io.BytesIO(content + continuation + END_OF_JPEG), formats=("JPEG",))
+                _load(picture, draft_side)
+        except PhotoRefused:  # the caller reports what the decoder had against the file itself
+            return None
+        pictures.append(picture)
+    return pictures[0] if ImageChops.difference(*pictures).getbbox(alpha_only=False) is None else None
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
-    if not picture.mode.startswith("I") and picture.mode != "F":
+    """The picture with 8 bits a channel, and with CMYK values that count ink."""
+    if picture.mode == "CMYK" and picture.format in ("JPEG", "MPO") and "adobe" not in picture.info:
+        return ImageChops.invert(
+            picture
+        )  # Pillow inverts the values of every CMYK JPEG, but only Adobe stores them inverted
+    if picture.mode[0] not in "IF":
         return picture
-    values = np.asarray(picture, dtype="float64")
-    top = 65535.0 if values.max() > 255 else 255.0
-    return Image.fromarray((values.clip(0, top) * (255.0 / top)).astype("uint8"))
+    values = np.nan_to_num(np.array(picture, dtype="float32"), copy=False)
+    largest = values.max()
+    top = 65535 if largest > 255 else 255 if largest > 1 or picture.mode[0] == "I" else 1
+    np.clip(values, 0, top, out=values)
+    values *= 255 / top
+    return Image.fromarray(np.rint(values, out=values).astype("uint8"))

@@ -10,11 +10,13 @@ import pyarrow as pa
 
 from udfs.errors import InputError
 from udfs.process_cache import load_once
-from udfs.vision.decode import PhotoLimits, PhotoRefused, decode_photo
+from udfs.vision.decode import Photo, PhotoLimits, PhotoRefused
 from udfs.vision.extractor import Extractor, load_network
+from udfs.vision.isolated_decoder import IsolatedDecoder
 
 RESULT_SCHEMA = """
-    image_id string, content_hash string, feature array<float>, feature_shape array<int>, reason string, details string
+    image_id string, content_hash string, feature array<float>, feature_shape array<int>, notes array<string>,
+    reason string, details string
 """
 PROBE_SCHEMA = "shape array<int>, problem string"
 
@@ -64,16 +66,19 @@ def extract(
         batches: Rows (image_id, content_hash, content).
 
     Yields:
-        Rows of RESULT_SCHEMA. A refused photo has no feature, but a reason and details.
+        Rows of RESULT_SCHEMA. A refused photo has no feature, but a reason and details. `notes` are those of `Photo`.
     """
+    decoder = load_once(IsolatedDecoder, limits)
+    decoder.start()  # it gets ready while the network is built
     network = load_once(load_network, extractor, local_weights(weights_name), task_cores=task_cores)
     shape = network.feature_shape
     for batch in batches:
         for start in range(0, batch.num_rows, batch_size):
             rows = batch.slice(start, batch_size)
-            photos, refusals = _decode_all(rows.column("content"), network.photo_size, limits)
-            features = network.predict(np.stack(photos)).numpy() if photos else np.zeros((0, *shape), "float32")
-            yield _result(rows, features.reshape(len(photos), math.prod(shape)), shape, refusals)
+            outcomes = [_decode(decoder, content, network.photo_size) for content in rows.column("content")]
+            pixels = [outcome.pixels for outcome in outcomes if isinstance(outcome, Photo)]
+            features = network.predict(np.stack(pixels)).numpy() if pixels else np.zeros((0, *shape), "float32")
+            yield _result(rows, features.reshape(len(pixels), math.prod(shape)), shape, outcomes)
 
 
 def local_weights(name: str | None) -> str | None:
@@ -83,23 +88,17 @@ def local_weights(name: str | None) -> str | None:
     return None if name is None else SparkFiles.get(name)
 
 
-def _decode_all(
-    contents: pa.Array, size: tuple[int, int], limits: PhotoLimits
-) -> tuple[list[np.ndarray], list[PhotoRefused | None]]:
-    photos, refusals = [], []
-    for content in contents:
-        try:
-            photos.append(decode_photo(content.as_buffer().to_pybytes(), size, limits))
-            refusals.append(None)
-        except PhotoRefused as refused:
-            refusals.append(refused)
-    return photos, refusals
+def _decode(decoder: IsolatedDecoder, content: pa.Scalar, size: tuple[int, int]) -> Photo | PhotoRefused:
+    try:
+        return decoder.decode(memoryview(content.as_buffer()), size)
+    except PhotoRefused as refused:
+        return refused
 
 
 def _result(
-    rows: pa.RecordBatch, features: np.ndarray, shape: list[int], refusals: list[PhotoRefused | None]
+    rows: pa.RecordBatch, features: np.ndarray, shape: list[int], outcomes: list[Photo | PhotoRefused]
 ) -> pa.RecordBatch:
-    accepted = np.array([refused is None for refused in refusals])
+    accepted = np.array([isinstance(outcome, Photo) for outcome in outcomes])
     offsets = np.concatenate([[0], np.cumsum(accepted * features.shape[1])]).astype("int32")
     feature = pa.ListArray.from_arrays(pa.array(offsets, mask=np.append(~accepted, False)), pa.array(features.ravel()))
     columns = {
@@ -107,7 +106,8 @@ def _result(
         "content_hash": rows.column("content_hash"),
         "feature": feature,
         "feature_shape": pa.array([shape if keep else None for keep in accepted], pa.list_(pa.int32())),
-        "reason": pa.array([refused and refused.reason for refused in refusals], pa.string()),
-        "details": pa.array([refused and refused.details for refused in refusals], pa.string()),
+        "notes": pa.array([getattr(outcome, "notes", None) for outcome in outcomes], pa.list_(pa.string())),
+        "reason": pa.array([getattr(outcome, "reason", None) for outcome in outcomes], pa.string()),
+        "details": pa.array([getattr(outcome, "details", None) for outcome in outcomes], pa.string()),
     }
     return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))

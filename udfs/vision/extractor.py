@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from udfs.errors import InputError, one_line
 
 if TYPE_CHECKING:
-    import keras
+    from udfs.keras_setup import keras
 
 # (layer, pooling) that features are usually taken from. Other networks use their last layer with positions, averaged.
 DEFAULT_LAYERS = {
@@ -25,6 +25,11 @@ DEFAULT_LAYERS = {
     "xception": ("avg_pool", "none"),
     "mobilenet_v2": ("out_relu", "avg"),  # the name of the network's own pooling layer differs between processes
 }
+
+# How photos become the network's input: 8-bit RGB pictures only, or other pictures too, converted. The first was the only one
+# of version 0.1.
+STRICT = "keras.applications, RGB, nearest"
+CONVERTED = "keras.applications, converted to RGB, nearest"
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Extractor:
         precision: Keras's dtype policy of the network, such as `float32` or `mixed_bfloat16`.
         weights: Where the weights come from: `imagenet`, `random:SEED`, or the path or URI of a file.
         weights_hash: The hash that identifies the weights; see `udfs.vision.weights`.
-        preprocessing: How photos become the network's input.
+        preprocessing: How photos become the network's input: STRICT or CONVERTED.
     """
 
     name: str
@@ -47,7 +52,7 @@ class Extractor:
     precision: str
     weights: str
     weights_hash: str
-    preprocessing: str = "keras.applications, RGB, nearest"
+    preprocessing: str = STRICT
 
     @property
     def fingerprint(self) -> str:
@@ -85,7 +90,7 @@ def resolve_network(name: str) -> tuple[Callable[..., keras.Model], ModuleType]:
     Raises:
         InputError: There is no such network; the message names the one with the most similar name.
     """
-    import keras
+    from udfs.keras_setup import keras
 
     networks = {key.lower(): key for key, item in vars(keras.applications).items() if inspect.isfunction(item)}
     function = networks.get(name.replace("_", "").lower())
@@ -123,7 +128,7 @@ def build_network(extractor: Extractor, weights_file: str | None) -> tuple[keras
     Raises:
         InputError: The network or its layer does not exist, or the weights belong to another network.
     """
-    import keras
+    from udfs.keras_setup import keras
 
     builder, _ = resolve_network(extractor.name)
     keras.config.set_dtype_policy(extractor.precision)

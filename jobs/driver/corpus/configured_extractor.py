@@ -10,19 +10,19 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from conf.schema import Extractor as ExtractorSettings
+from conf import Settings
 from jobs.driver.spark.hadoop_files import absolute
 from udfs.errors import InputError
 from udfs.vision import extraction_task
-from udfs.vision.extractor import Extractor, default_layer
+from udfs.vision.extractor import CONVERTED, STRICT, Extractor, default_layer
 from udfs.vision.weights import resolve_weights
 
 
-def resolve_extractor(settings: ExtractorSettings, scratch: str) -> tuple[Extractor, str | None]:
+def resolve_extractor(settings: Settings, scratch: str) -> tuple[Extractor, str | None]:
     """Resolves a configuration to an extractor with all its defaults and the hash of its weights.
 
     Args:
-        settings: The section `extractor` of the configuration.
+        settings: The configuration: its section `extractor`, and whether the corpus is `strict`.
         scratch: A local folder. Weights on another file system are copied into it.
 
     Returns:
@@ -31,22 +31,23 @@ def resolve_extractor(settings: ExtractorSettings, scratch: str) -> tuple[Extrac
     Raises:
         InputError: The weights do not exist, or they are not those of the network.
     """
-    layer, pooling = settings.layer, settings.pooling
+    chosen = settings.extractor
+    layer, pooling = chosen.layer, chosen.pooling
     if layer == "default":
-        layer, default_pooling = default_layer(settings.name)
+        layer, default_pooling = default_layer(chosen.name)
         pooling = default_pooling if pooling == "none" else pooling
-    path, digest = resolve_weights(settings.name, settings.weights, scratch)
-    extractor = Extractor(settings.name.lower(), layer, pooling, settings.precision, settings.weights, digest)
-    return extractor, path
+    path, digest = resolve_weights(chosen.name, chosen.weights, scratch)
+    preprocessing = STRICT if settings.corpus.strict else CONVERTED
+    return Extractor(chosen.name.lower(), layer, pooling, chosen.precision, chosen.weights, digest, preprocessing), path
 
 
-def extractor_of(settings: ExtractorSettings) -> Extractor:
+def extractor_of(settings: Settings) -> Extractor:
     """Returns the extractor that a configuration names."""
     with tempfile.TemporaryDirectory() as scratch:
         return resolve_extractor(settings, scratch)[0]
 
 
-def fingerprint_of(settings: ExtractorSettings) -> str:
+def fingerprint_of(settings: Settings) -> str:
     """Returns the fingerprint of the features that a configuration names."""
     return extractor_of(settings).fingerprint
 

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from conf import Settings
 from jobs.driver.spark.hadoop_files import HadoopFiles, absolute
 from udfs.errors import InputError
-from udfs.vision.decode import SUFFIXES
+from udfs.vision.picture_formats import SUFFIXES
 
 SPLIT_LIST = re.compile(r"[._-](\w+?)Images\.txt$")
 CAPTION_FILES = (r".*\.token\.txt$", r"captions.*\.(txt|csv)$|.*\.csv$", r"captions.*\.json$|.*annotations.*\.json$")

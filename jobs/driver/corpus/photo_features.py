@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -57,18 +58,22 @@ class PhotoFolder:
 
 @dataclass(frozen=True)
 class Extraction:
-    """What `update_features` did: the version of the table `features`, and the numbers of photos."""
+    """What `update_features` did: the version of the table `features`, the numbers of photos, and the numbers of notes on them.
+
+    A note, such as `greyscale`, tells why a photo that was written had to be converted: see `udfs.vision.decode.Photo`.
+    """
 
     version: int
     photos: int
     written: int
     unchanged: int
     quarantined: int
+    notes: dict[str, int]
 
 
 def photo_limits(settings: Settings) -> PhotoLimits:
     """Which pictures the configuration refuses."""
-    return PhotoLimits(settings.corpus.max_pixels, settings.corpus.min_side, settings.corpus.convert)
+    return PhotoLimits(settings.corpus.max_pixels, settings.corpus.min_side, settings.corpus.strict)
 
 
 def list_photos(job: Job, folder: str) -> DataFrame:
@@ -112,7 +117,7 @@ def update_features(job: Job, folder: str, extractor: Extractor, weights: str | 
     new = new.persist(StorageLevel.DISK_ONLY)
     unchanged = photos.count - new.count() - photos.unreadable.count()
     computed = compute_features(job, photos, new, extractor, weights)
-    written = computed.where("feature IS NOT NULL").count()
+    written, notes = _count_written(job, computed)
     refused = quarantine(job, refusals(job.settings, photos, computed))
     rows = _table_rows(photos, computed, extractor)
     version = table.version()
@@ -122,7 +127,7 @@ def update_features(job: Job, folder: str, extractor: Extractor, weights: str | 
         raise InputError(
             f"corpus.root: all {photos.count} files in {folder} were refused; the table quarantine holds the reasons"
         )
-    return Extraction(version, photos.count, written, unchanged, refused)
+    return Extraction(version, photos.count, written, unchanged, refused, notes)
 
 
 def compute_features(
@@ -187,6 +192,22 @@ def refusals(settings: Settings, photos: PhotoFolder, computed: DataFrame) -> Da
     columns = [F.lit(photos.uri).alias("source"), F.col("image_id").alias("key"), "reason", "details"]
     not_read = photos.unreadable.withColumns({"reason": reason, "details": details}).select(columns)
     return not_read.unionByName(computed.where("feature IS NULL").select(columns))
+
+
+def _count_written(job: Job, computed: DataFrame) -> tuple[int, dict[str, int]]:
+    """The number of features, and of each note on their photos, which is logged with an example."""
+    groups = (
+        computed.where("feature IS NOT NULL")
+        .groupBy("notes")
+        .agg(F.count("*").alias("photos"), F.min("image_id").alias("example"))
+    )
+    written, notes = 0, Counter()
+    for group in groups.orderBy("notes").collect():
+        written += group.photos
+        notes.update(dict.fromkeys(group.notes, group.photos))
+        if group.notes:
+            job.log.info(f"{group.photos} photos used in spite of {', '.join(group.notes)}, such as {group.example}")
+    return written, dict(sorted(notes.items()))
 
 
 def _table_rows(photos: PhotoFolder, computed: DataFrame, extractor: Extractor) -> DataFrame:

@@ -33,7 +33,7 @@ def thumbnails(storage: PhotoFiles, folder: str, names: Iterable[str], corpus: C
     Returns:
         {image_id: data URI of a JPEG}.
     """
-    limits = PhotoLimits(corpus.max_pixels, corpus.min_side, corpus.convert)
+    limits = PhotoLimits(corpus.max_pixels, corpus.min_side)
     uris = {}
     for name in dict.fromkeys(names):
         if LEAVES_FOLDER.search(name):

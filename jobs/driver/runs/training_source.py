@@ -71,7 +71,7 @@ def training_source(job: Job) -> TrainingSource:
         raise InputError(
             f"table examples: version {version} does not say which tables it was made from; run jobs/build_examples.py"
         )
-    extractor = extractor_of(settings.extractor)
+    extractor = extractor_of(settings)
     expected = {
         "extractor": extractor.fingerprint,
         "validation_split": settings.corpus.validation_split,

@@ -52,7 +52,8 @@ def photo_hashes(job: Job, folder: str, features: DataFrame) -> DataFrame:
 
 def _hash(job: Job, folder: str, photos: DataFrame) -> DataFrame:
     corpus = job.settings.corpus
-    limits = PhotoLimits(corpus.max_pixels, corpus.min_side, corpus.convert)
+    # Not strict: the photos have features, and a hash that is missing would be kept for runs that convert.
+    limits = PhotoLimits(corpus.max_pixels, corpus.min_side)
     rows = photo_files(job.spark, folder).where(F.col("length") <= corpus.max_bytes)
     rows = rows.join(F.broadcast(photos), "image_id").select("image_id", "content_hash", "content")
     return rows.mapInPandas(partial(hash_photos, limits), HASH_SCHEMA)
