@@ -17,6 +17,9 @@ from typing import Any
 
 import conf
 from conf.keys import describe
+from jobs.driver.environment.check import require_no_errors
+from jobs.driver.environment.process_checks import process_checks
+from jobs.driver.environment.python_versions import explained
 from jobs.driver.job import Job
 from jobs.driver.runs.registry import NAMES, require_run_id
 from jobs.driver.runs.snapshot import keep_line
@@ -38,6 +41,7 @@ class Outcome:
         quarantined: Number of rows that were refused.
         metrics: Further results, as JSON values.
         versions: Versions of the tables that the job read and wrote; later jobs of the same run read these versions.
+        problem: Why the command ends with exit code 2 although the job has results; not part of the JSON line.
     """
 
     table: str | None = None
@@ -49,6 +53,7 @@ class Outcome:
     quarantined: int = 0
     metrics: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
+    problem: str | None = None
 
     def check(self) -> None:
         """Raises RuntimeError unless every input row is accounted for."""
@@ -63,17 +68,19 @@ class Outcome:
 Work = Callable[[Job], Outcome]
 
 
-def run_job(work: Work, description: str) -> None:
+def run_job(work: Work, description: str, is_checked: bool = True) -> None:
     """Runs one job as a command, named after the script. Ends the process with the exit code if the job fails."""
-    run_jobs({Path(sys.argv[0]).stem: work}, description)
+    run_jobs({Path(sys.argv[0]).stem: work}, description, is_checked)
 
 
-def run_jobs(steps: Mapping[str, Work], description: str) -> None:
+def run_jobs(steps: Mapping[str, Work], description: str, is_checked: bool = True) -> None:
     """Runs jobs one after the other in one Spark session, each with its JSON line, until one fails.
 
     Args:
         steps: The jobs' names and what they do.
         description: Text for `--help`.
+        is_checked: Whether the environment must be in order before the first job begins. Spark's part of it is checked when
+            the session is opened.
     """
     command = Path(sys.argv[0]).stem
     arguments = _arguments(command, description)
@@ -83,8 +90,13 @@ def run_jobs(steps: Mapping[str, Work], description: str) -> None:
     try:
         settings = conf.load(arguments.config, arguments.overrides)
         for name, work in steps.items():
-            job = Job(name, settings)
-            print(perform(job, work)[1], flush=True)
+            is_first, job = job is None, Job(name, settings)
+            if is_first and is_checked:
+                require_no_errors(process_checks(), job.log)
+            outcome, line = perform(job, work)
+            print(line, flush=True)
+            if outcome.problem:
+                raise InputError(outcome.problem)
     except Exception as error:
         failure = error
     finally:
@@ -111,7 +123,8 @@ def perform(job: Job, work: Work) -> tuple[Outcome, str]:
     if not outcome.written and outcome.unchanged:
         job.log.info("nothing to do; the inputs are the same as in the last run of this job")
     seconds = round(time.monotonic() - started, 2)
-    line = json.dumps({"job": job.name, **asdict(outcome), "seconds": seconds})
+    values = {key: value for key, value in asdict(outcome).items() if key != "problem"}
+    line = json.dumps({"job": job.name, **values, "seconds": seconds})
     keep_line(job.settings, job.name, outcome.run, line)
     return outcome, line
 
@@ -126,6 +139,7 @@ def log_to_stderr() -> None:
 def _log_failure(name: str, error: Exception) -> int:
     """Logs why a job failed; returns the exit code."""
     log = logging.getLogger(name)
+    error = explained(error) or error
     if isinstance(error, InputError):
         log.error(" ".join(str(error).split()))
         return 2

@@ -12,6 +12,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from conf import Settings
+from jobs.driver.environment.python_versions import compared, versions
 from udfs import files
 from udfs.engine.addresses import host_of
 from udfs.errors import InputError
@@ -70,7 +71,7 @@ def task_slots(spark: SparkSession) -> int:
 
 
 def require_members(spark: SparkSession, workers: int, folder: RunFolder, attempt: int, worker_bytes: int) -> None:
-    """Checks from every task that it can read and write the run folder, and that its host has enough memory.
+    """Checks from every task that it can use the run folder, has the driver's packages, and memory on its host.
 
     Args:
         attempt: An attempt whose file in the run folder the tasks read.
@@ -87,6 +88,9 @@ def require_members(spark: SparkSession, workers: int, folder: RunFolder, attemp
                 f"paths.runs: a task on {answer['host']} cannot use {folder.uri} ({answer['problem']}); "
                 "set paths.runs to a place that driver and executors share"
             )
+        python = compared(answer["host"], answer["versions"])
+        if python.verdict == "error":
+            raise InputError(str(python))
     workers_on = Counter(answer["host"] for answer in answers)
     for answer in answers:
         needed = worker_bytes * workers_on[answer["host"]]
@@ -110,7 +114,7 @@ def _check_member(folder: RunFolder, attempt: int, _: Iterator[Any]) -> Iterator
     except (OSError, ValueError, ImportError) as error:
         problem = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     host = host_of(context.getTaskInfos()[context.partitionId()].address)
-    yield {"host": host, "problem": problem, "free": _free_bytes()}
+    yield {"host": host, "problem": problem, "free": _free_bytes(), "versions": versions()}
 
 
 def _free_bytes() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -13,28 +14,32 @@ from pyspark import SparkContext, SparkFiles
 from pyspark.sql import SparkSession
 
 from conf import Settings
+from jobs.driver.environment.check import require_no_errors
+from jobs.driver.environment.session_checks import session_checks
 from jobs.driver.spark.spark_home import DELTA_SETTINGS, packages_flag
 from udfs.errors import InputError
 
 DELTA_CLASS = "io.delta.sql.DeltaSparkSessionExtension"
 
+_checked: set[str] = set()
+"""Ids of the applications whose session was checked by this process."""
+
 
 def open_session(name: str, settings: Settings) -> SparkSession:
-    """Returns the session that spark-submit prepared, with the settings that jobs need.
+    """Returns the session that spark-submit prepared, with the settings that jobs need, after checking it.
 
     Args:
         name: The job's name, shown in Spark's UI.
         settings: The job's configuration.
 
     Raises:
-        InputError: The tables are Delta tables and the session has no Delta jars or no Delta extension.
+        InputError: The session cannot run the jobs (see `jobs.driver.environment`), or the tables are Delta tables and the
+            session has no Delta jars or no Delta extension.
     """
-    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # plain python does not read spark.pyspark.python
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    shows_stages = sys.stderr.isatty() and name != "train"  # training shows its own progress bar
-    builder = SparkSession.builder.appName(name).config("spark.ui.showConsoleProgress", str(shows_stages).lower())
-    spark = SparkSession.getActiveSession() or builder.getOrCreate()
-    _import_wheels(spark.sparkContext)
+    spark = create_session(name)
+    if spark.sparkContext.applicationId not in _checked:  # the jobs of run_pipeline share a session
+        require_no_errors(session_checks(spark), logging.getLogger(name))
+        _checked.add(str(spark.sparkContext.applicationId))
     if settings.storage.format == "delta":
         require_delta(spark)
     slots = spark.sparkContext.defaultParallelism
@@ -44,6 +49,17 @@ def open_session(name: str, settings: Settings) -> SparkSession:
     if "spark.databricks.delta.snapshotPartitions" not in configured:
         # Delta reads a table's log in 50 tasks, which take longer than reading the tables of a small corpus.
         spark.conf.set("spark.databricks.delta.snapshotPartitions", max(2, min(50, slots)))
+    return spark
+
+
+def create_session(name: str) -> SparkSession:
+    """Returns the active session, or creates the one that spark-submit prepared; executors can import its wheels."""
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # plain python does not read spark.pyspark.python
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    shows_stages = sys.stderr.isatty() and name != "train"  # training shows its own progress bar
+    builder = SparkSession.builder.appName(name).config("spark.ui.showConsoleProgress", str(shows_stages).lower())
+    spark = SparkSession.getActiveSession() or builder.getOrCreate()
+    _import_wheels(spark.sparkContext)
     return spark
 
 

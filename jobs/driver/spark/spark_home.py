@@ -1,7 +1,7 @@
 """Configures the installed pyspark so that `spark-submit jobs/NAME.py` works without further options.
 
 Run it as `python -m jobs.driver.spark.spark_home`; `make setup` does. It downloads Delta's jars with Spark's own resolver,
-unless they exist, and writes `spark-defaults.conf` and `log4j2.properties` into the `conf` folder of pyspark.
+unless they exist, and writes `spark-defaults.conf`, `spark-env.sh` and `log4j2.properties` into the `conf` folder of pyspark.
 """
 
 from __future__ import annotations
@@ -40,6 +40,14 @@ logger.fields.name = org.apache.spark.sql.catalyst.util.SparkStringUtils
 logger.fields.level = error
 """
 
+# The JVM takes its encoding of file names from the locale, which is ASCII under cron and in many containers.
+SPARK_ENV = """\
+#!/usr/bin/env bash
+if [ "$(locale charmap 2>/dev/null)" != "UTF-8" ]; then
+    export LC_ALL=C.UTF-8
+fi
+"""
+
 
 def packages_flag() -> str:
     """Returns the options of spark-submit that add Delta Lake to a Spark installation without it."""
@@ -55,6 +63,18 @@ def main() -> None:
     home = Path(pyspark.__file__).parent
     (home / "conf" / "jars").mkdir(parents=True, exist_ok=True)
     jars = fetch_delta_jars(home)
+    write_configuration(home / "conf", jars)
+    point_spark_submit_to(home)
+    print(f"Spark {pyspark.__version__} in {home} is ready, with {', '.join(jar.name for jar in jars)}")
+
+
+def write_configuration(folder: Path, jars: list[Path]) -> None:
+    """Writes what spark-submit reads at its start: settings, environment and logging.
+
+    Args:
+        folder: Spark's `conf` folder.
+        jars: Delta's jars.
+    """
     settings = {
         "spark.jars": ",".join(jar.as_uri() for jar in jars),
         "spark.pyspark.python": sys.executable,
@@ -62,10 +82,9 @@ def main() -> None:
         **DELTA_SETTINGS,
     }
     lines = [f"{key} {value}" for key, value in settings.items()]
-    (home / "conf" / "spark-defaults.conf").write_text("\n".join(lines) + "\n")
-    (home / "conf" / "log4j2.properties").write_text(LOG4J)
-    point_spark_submit_to(home)
-    print(f"Spark {pyspark.__version__} in {home} is ready, with {', '.join(jar.name for jar in jars)}")
+    (folder / "spark-defaults.conf").write_text("\n".join(lines) + "\n")
+    (folder / "spark-env.sh").write_text(SPARK_ENV)
+    (folder / "log4j2.properties").write_text(LOG4J)
 
 
 def fetch_delta_jars(home: Path) -> list[Path]:

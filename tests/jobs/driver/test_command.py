@@ -95,3 +95,21 @@ def test_a_wrong_key_ends_with_code_2(command):
     done = command(DONE, "log.levle=debug")
     assert done.code == 2
     assert done.stderr.startswith("small: log.levle: unknown key; the nearest known one is log.level")
+
+
+def test_a_job_does_not_begin_in_an_environment_that_cannot_run_it(command, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SPARK_LOCAL_DIRS", f"{tmp_path}/file/scratch")
+    done = command(DONE)
+    assert (done.code, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        f"small: SPARK_LOCAL_DIRS: found {tmp_path}/file/scratch, where {tmp_path}/file cannot be written; "
+        "name a folder that can be written"
+    ]
+
+
+def test_a_job_with_a_problem_has_its_json_line_and_code_2(command):
+    done = command('return Outcome(problem="found 1 error")')
+    assert (done.code, json.loads(done.stdout)["job"]) == (2, "small")
+    assert "problem" not in json.loads(done.stdout)
+    assert done.stderr.splitlines()[-1] == "small: found 1 error"
