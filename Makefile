@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SUBMIT := $(BIN)/spark-submit
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-quick airflow airflow-test airflow-start package bench lock clean
+.PHONY: help setup demo check test fuzz test-quick airflow airflow-test airflow-start package bench lock clean
 
 help:
 	@echo "make demo   set up, then draw a sample corpus, extract, tokenize, train, evaluate and explain on it"
@@ -18,6 +18,7 @@ help:
 	@echo "make airflow  only make Airflow's environment in $(AIRFLOW_VENV)"
 	@echo "make airflow-test   set up both, then run the retraining DAG once on a drawn sample"
 	@echo "make airflow-start  set up both, then start Airflow's scheduler and its pages on http://localhost:8080"
+	@echo "make fuzz   decode 10,000 damaged pictures (FUZZ_MUTATIONS, FUZZ_SEED: how many, and which)"
 	@echo "make bench  compare with plain one-process programs (FLICKR8K names the corpus)"
 	@echo "make lock   resolve requirements.lock anew;  make clean  remove what was made"
 
@@ -76,6 +77,9 @@ check: setup
 
 test: setup airflow
 	$(BIN)/python -m pytest tests
+
+fuzz: setup
+	FUZZ_MUTATIONS=$${FUZZ_MUTATIONS:-10000} $(BIN)/python -m pytest -s tests/udfs/vision/test_fuzz.py
 
 test-quick: setup
 	$(BIN)/python -m pytest tests -m "not slow"

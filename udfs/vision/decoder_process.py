@@ -44,6 +44,8 @@ def serve(descriptor: int, limits: PhotoLimits, cpu_seconds: float) -> None:
     readable_formats()  # imports the decoders before memory is limited
     Image.init()
     needed = _limit_process(limits)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stderr.fileno())  # libtiff prints a line for each defect that it finds
     with socket.socket(fileno=descriptor) as connection:
         connection.sendall(READY)
         while True:
@@ -58,7 +60,8 @@ def serve(descriptor: int, limits: PhotoLimits, cpu_seconds: float) -> None:
             signal.setitimer(signal.ITIMER_PROF, 0)
             encoded = json.dumps(description).encode()
             connection.sendall(ANSWER.pack(len(encoded), len(pixels)) + encoded)
-            connection.sendall(pixels)
+            if pixels:
+                connection.sendall(pixels)
 
 
 def receive(connection: socket.socket, length: int) -> bytearray:

@@ -1,5 +1,7 @@
 import io
 import struct
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -9,6 +11,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngInfo
 
 from udfs.vision.decode import PhotoLimits, PhotoRefused, decode_photo, decode_with_notes, thumbnail
+from udfs.vision.picture_formats import readable_formats
 
 
 def encoded(picture: Image.Image, form: str = "PNG", **options) -> bytes:
@@ -131,7 +134,7 @@ def test_exif_orientation_is_applied(orientation, form):
     picture = Image.fromarray(np.ascontiguousarray(stored)).resize((48, 48), Image.Resampling.NEAREST)
     exif = picture.getexif()
     exif[0x0112] = orientation
-    pixels = decode_photo(encoded(picture, form, exif=exif, quality=95), 48).astype(int)
+    pixels = decode_photo(encoded(picture, form, exif=exif.tobytes(), quality=95), 48).astype(int)
     corners = pixels[[8, 8, 40, 40], [8, 40, 8, 40]].reshape(2, 2, 3)
     assert np.abs(corners - upright).max() < 40
 
@@ -228,3 +231,71 @@ def test_a_thumbnail_holds_no_metadata():
     small = thumbnail(content, PhotoLimits(), 32)
     assert b"private" not in small
     assert b"Exif" not in small
+
+
+PLUGIN_FORMATS = {"HEIF": "heic", "AVIF": "avif", "JXL": "jpeg_xl"}
+PLUGIN_NAMES = {"HEIF": "HEIC", "AVIF": "AVIF", "JXL": "JPEG XL"}
+without_plugins = """
+import sys
+from PIL import features
+sys.modules["pillow_heif"] = sys.modules["pillow_jxl"] = None  # an import fails as if they were not installed
+features.check = lambda name: False
+from udfs.vision.decode import PhotoLimits, PhotoRefused, decode_photo
+for name in sys.argv[1:]:
+    try:
+        decode_photo(open(name, "rb").read(), 32)
+    except PhotoRefused as refused:
+        print(refused)
+"""
+
+
+@pytest.mark.parametrize("form", PLUGIN_FORMATS)
+def test_formats_of_plugins_are_read_where_they_are_installed(form):
+    assert form in readable_formats()
+    content = encoded(Image.new("RGB", (64, 48), (200, 100, 50)), form, quality=95)
+    photo = decode_with_notes(content, 32, STRICT)
+    assert np.abs(photo.pixels.astype(int) - (200, 100, 50)).max() < 8
+    assert photo.notes == []
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", PLUGIN_FORMATS)
+def test_exif_orientation_is_applied_once_in_formats_of_plugins(orientation, form):
+    test_exif_orientation_is_applied(orientation, form)
+
+
+def test_formats_of_plugins_are_named_where_they_are_not_installed(tmp_path):
+    files = {form: tmp_path / form for form in readable_formats() if form in PLUGIN_FORMATS}
+    for form, file in files.items():
+        file.write_bytes(encoded(noise(), form))
+    command = [sys.executable, "-c", without_plugins, *map(str, files.values())]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    for form, line in zip(files, lines, strict=True):
+        assert line.startswith(f"{PLUGIN_FORMATS[form]}: the file is a picture in {PLUGIN_NAMES[form]} format")
+        assert "pip install 'captioner-on-spark[formats]'" in line
+
+
+@pytest.mark.parametrize(
+    ("content", "reason", "words"),
+    [
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "jpeg_2000", "JPEG 2000"),
+        (b"\0\0\0\x18ftypmp42", "video", "MP4"),
+        (b"%PDF-1.4", "not_an_image", "PDF"),
+        (b"<?xml version='1.0'?>\n<svg xmlns=''>", "not_an_image", "SVG"),
+        (b"\n<!DOCTYPE html>", "not_an_image", "HTML"),
+        (b"version https://git-lfs.github.com/spec/v1", "not_an_image", "Git LFS pointer"),
+        (b"PK\x03\x04", "not_an_image", "archive"),
+        (b"8BPS\0\x01", "photoshop", "Photoshop"),
+        (
+            b"\xff\xd8\xff\xe0",
+            "not_an_image",
+            "begins like a JPEG file, but the decoder reports: SyntaxError",
+        ),
+        (b"II*\0\x08", "not_an_image", "begins like a TIFF file, but the decoder reports: SyntaxError"),
+        (b"nothing of the kind", "not_an_image", "no JPEG, PNG, .* picture in 19 bytes"),
+    ],
+)
+def test_files_that_are_no_photos_are_named_for_what_they_are(content, reason, words):
+    with pytest.raises(PhotoRefused, match=words) as refused:
+        decode_photo(content, 32)
+    assert refused.value.reason == reason
