@@ -28,9 +28,10 @@ from udfs.explain.word_explanations import (
     word_effects,
 )
 from udfs.process_cache import load_once
-from udfs.vision.decode import PhotoLimits, PhotoRefused, decode_photo
+from udfs.vision.decode import PhotoLimits, PhotoRefused
 from udfs.vision.extraction_task import local_weights
 from udfs.vision.extractor import Extractor, build_network, resolve_network
+from udfs.vision.isolated_decoder import IsolatedDecoder
 
 RESULT_SCHEMA = "place int, image_id string, explanation string, reason string, details string"
 FILTERS = "filters.png"
@@ -165,7 +166,7 @@ def _load_networks(
 def _decode(row: dict, size: tuple[int, int], limits: PhotoLimits) -> np.ndarray:
     if row["content"] is None and row["length"]:
         raise PhotoRefused("too_many_bytes", f"{row['length']} bytes, more than corpus.max_bytes")
-    return decode_photo(row["content"] or b"", size, limits).astype("float32")
+    return load_once(IsolatedDecoder, limits).decode(row["content"] or b"", size).pixels.astype("float32")
 
 
 def _write_network_pictures(model: JoinedModel, inputs: ExplainInputs, image_id: str, photo: np.ndarray) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageChops, UnidentifiedImageError
 
 from udfs.errors import one_line
-from udfs.vision.picture_formats import readable_formats, why_not_readable
+from udfs.vision.picture_formats import is_camera_raw, readable_formats, why_not_readable
 
 # Modes that convert to RGB without loss. Other modes lose colours or depth; `strict` refuses them.
 PLAIN_MODES = ("RGB", "RGBA", "RGBX", "P", "YCbCr")
@@ -191,6 +191,10 @@ def _require_accepted(picture: Image.Image, limits: PhotoLimits) -> list[str]:
     if min(width, height) < limits.min_side:
         raise PhotoRefused("too_small", f"{width}x{height}, expected sides of at least {limits.min_side}")
     with _refusing("unreadable"):
+        if is_camera_raw(picture):
+            raise PhotoRefused(
+                "camera_raw", "the TIFF is a preview in a camera's raw file; convert the file to JPEG or PNG"
+            )
         conversions = list(_conversions(picture))
     if conversions and limits.strict:
         reason, details = conversions[0]

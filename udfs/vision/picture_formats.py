@@ -19,6 +19,7 @@ SUFFIXES = (
 )
 # Formats that Pillow reads only with a plug-in: its module, and the function that registers it (None: the import does).
 PLUGINS = {"HEIF": ("pillow_heif", "register_heif_opener"), "JXL": ("pillow_jxl", None)}
+NEW_SUBFILE_TYPE, SUB_DIRECTORIES, DNG_VERSION, CR2_SLICES = 254, 330, 50706, 50752  # tags of TIFF
 # Brands in the first box of files in ISO's base media format.
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 AVIF_BRANDS = (b"avif", b"avis")
@@ -34,10 +35,11 @@ KINDS = (
     (rb"....ftyp(%s)" % b"|".join(HEIF_BRANDS), "heic", "HEIC", "HEIF"),
     (rb"(\xff\x0a|\0\0\0\x0cJXL )", "jpeg_xl", "JPEG XL", "JXL"),
     (rb"(\0\0\0\x0cjP  |\xff\x4f\xff\x51)", "jpeg_2000", "a JPEG 2000 picture", None),
+    (rb"....ftypcrx ", "camera_raw", "a camera raw file", None),
     (rb"....ftyp", "video", "an MP4 or QuickTime video", None),
     (rb"(RIFF....AVI |\x1a\x45\xdf\xa3)", "video", "an AVI or Matroska video", None),
     (rb"8BPS", "photoshop", "a Photoshop document", None),
-    (rb"(FUJIFILMCCD-RAW|IIU\0)", "camera_raw", "a camera raw file", None),
+    (rb"(FUJIFILMCCD-RAW|IIU\0|IIR[OS])", "camera_raw", "a camera raw file", None),
     (rb"%PDF", "not_an_image", "a PDF document", None),
     (rb"version https://git-lfs", "not_an_image", "a Git LFS pointer, whose file was not fetched", None),
     (rb"(PK\x03\x04|\x1f\x8b|Rar!|7z\xbc\xaf)", "not_an_image", "a compressed archive", None),
@@ -69,6 +71,13 @@ def why_not_readable(content: bytes) -> tuple[str, str]:
             return reason, f"the file is a picture in {kind} format, which Pillow reads only with a plug-in; {INSTALL}"
         return reason, f"the file is {kind}, expected a photo, such as a JPEG"
     return "not_an_image", f"no {', '.join(readable_formats())} picture in {len(content)} bytes"
+
+
+def is_camera_raw(picture: Image.Image) -> bool:
+    """Whether a picture that was opened as a TIFF is the preview in a camera's raw file (DNG, NEF, ARW, CR2, ...)."""
+    tags = getattr(picture, "tag_v2", {})
+    is_preview = bool(tags.get(NEW_SUBFILE_TYPE, 0) & 1)
+    return DNG_VERSION in tags or (is_preview and SUB_DIRECTORIES in tags) or CR2_SLICES in tags
 
 
 def _words_of(name: str, content: bytes) -> str:

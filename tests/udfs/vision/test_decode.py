@@ -80,6 +80,13 @@ def test_16_bits_of_a_big_endian_tiff():
     assert set(np.unique(pixels)) == {100}
 
 
+@pytest.mark.parametrize("tags", [{50706: (1, 4, 0, 0)}, {254: 1, 330: 8}])
+def test_the_preview_in_a_cameras_raw_file_is_no_photo(tags):
+    content = encoded(noise(), "TIFF", tiffinfo=tags)
+    with pytest.raises(PhotoRefused, match="camera_raw: the TIFF is a preview in a camera's raw file"):
+        decode_photo(content, 32)
+
+
 def big_endian_tiff(value: int, side: int = 32) -> bytes:
     """A greyscale TIFF of one 16-bit value, in Motorola's byte order."""
     pixels = struct.pack(">H", value) * side**2
