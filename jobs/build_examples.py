@@ -104,7 +104,7 @@ def check_tokens(job: Job, tokens_version: int, vocabulary_version: int) -> dict
             f"table tokens: made with the vocabulary {tokens.get('vocabulary')}, but the table vocabulary holds "
             f"{vocabulary.get('vocabulary')}; run jobs/tokenize_captions.py"
         )
-    for key, value in tokens["text"].items():
+    for key, value in {"tokenizer": "words", **tokens["text"]}.items():
         configured = getattr(job.settings.text, key)
         if configured != value:
             raise InputError(

@@ -118,7 +118,7 @@ def explain(job: Job, run: TrainedRun, output: str, photos: DataFrame) -> DataFr
     rows = photos.withColumn("sanity", F.col("place") < settings.explain.sanity_photos)
     with run.shipped_extractor(job) as (extractor, weights), arrow_batches(spark, 1):
         source = ExplainInputs(
-            extractor, weights, captioner.model, captioner.tokens, captioner.max_length, captioner.search,
+            extractor, weights, captioner.model, captioner.vocabulary, captioner.search,
             photo_limits(settings), output,
         )  # fmt: skip
         work = partial(explain_photos, source, effort(job), cores)

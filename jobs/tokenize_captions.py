@@ -1,6 +1,6 @@
 """Reads the captions, builds the vocabulary of the training split, and writes the tables `captions`, `vocabulary`, `tokens`.
 
-Captions that cannot be used go to the table `quarantine` with a reason. All work is done in Spark's own expressions.
+Captions that cannot be used go to the table `quarantine` with a reason.
 
 Keys:
     corpus.root, corpus.photos, corpus.captions: the photos, the captions and the split lists.
@@ -9,29 +9,36 @@ Keys:
     text.min_count: how often a word must occur in the training captions to be in the vocabulary.
     text.max_length, text.max_words: from which length captions are cut or refused.
     text.letters_only: drop short words and words with anything but letters.
+    text.tokenizer: what captions are split into: words, or subwords for languages that are written without spaces.
+    text.max_subwords: the largest number of subwords.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from conf.schema import Text
 from jobs.driver.command import Outcome, run_job
 from jobs.driver.corpus.captions import accept_or_refuse, refusals
 from jobs.driver.corpus.layouts import Corpus, find_corpus, photo_files
-from jobs.driver.corpus.vocabulary import build_vocabulary, tokenize
+from jobs.driver.corpus.repetition import Repetition, measure_repetition, repetition_warnings, require_repetition
+from jobs.driver.corpus.vocabulary import build_vocabulary, count_tokens, learn_subwords, tokenize, with_subwords
 from jobs.driver.job import Job
 from jobs.driver.runs.stored_results import stored_tables
 from jobs.driver.tables.quarantine import quarantine
 from jobs.driver.tables.store import TableStore
 from udfs.captioner.text import vocabulary_fingerprint
+from udfs.captioner.words import NORMALISATION
 from udfs.errors import InputError
 
 TABLES = ("captions", "vocabulary", "tokens")
-TEXT_KEYS = ("min_count", "max_length", "letters_only", "max_words")
+TEXT_KEYS = ("min_count", "max_length", "letters_only", "max_words", "tokenizer")
+SUBWORD_KEYS = ("max_subwords",)  # of no effect on words
 KEPT = StorageLevel.MEMORY_AND_DISK
 
 
@@ -41,6 +48,7 @@ def main(job: Job) -> Outcome:
     tables = {name: job.warehouse.table(name) for name in TABLES}
     if stored := stored_tables(tables, made_from):
         note, versions = stored
+        warn(job, note)
         return outcome(versions, note, unchanged=note["accepted"])
 
     captions = accept_or_refuse(job, corpus).persist(KEPT)
@@ -54,22 +62,51 @@ def main(job: Job) -> Outcome:
             f"corpus.captions: none of {rows_in} captions can be used for training ({refused} are in the table quarantine "
             "with reasons); check that the train list names photos that are in the corpus"
         )
-    text = job.settings.text
-    vocabulary = build_vocabulary(accepted, text.min_count).persist(KEPT)
-    ordered = [row.token for row in vocabulary.orderBy("token_id").collect()]
-    fingerprint = vocabulary_fingerprint(ordered, text.max_length, text.letters_only)
-    tokens = tokenize(accepted, vocabulary, text.max_length, fingerprint).persist(KEPT)
-
-    unchanged = rows_in_common(tokens, tables["tokens"])
+    tokenized = tokenize_accepted(accepted, job.settings.text)
+    unchanged = rows_in_common(tokenized.tokens, tables["tokens"])
     note = {
         "made_from": made_from, "rows_in": rows_in, "accepted": kept, "quarantined": refused,
-        "vocabulary": fingerprint, "vocabulary_size": len(ordered), "text": made_from["text"],
+        "vocabulary": tokenized.fingerprint, "vocabulary_size": tokenized.size, "text": made_from["text"],
+        "repetition": asdict(tokenized.repetition),
     }  # fmt: skip
     rows = {
-        "captions": accepted.select("image_id", "caption_no", "text", "split"), "vocabulary": vocabulary, "tokens": tokens,
+        "captions": accepted.select("image_id", "caption_no", "text", "split"),
+        "vocabulary": tokenized.vocabulary, "tokens": tokenized.tokens,
     }  # fmt: skip
     versions = {name: tables[name].replace(rows[name], note) for name in TABLES}
+    warn(job, note)
     return outcome(versions, note, unchanged)
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """The tables `vocabulary` and `tokens`, and what describes them."""
+
+    vocabulary: DataFrame
+    tokens: DataFrame
+    fingerprint: str
+    size: int
+    repetition: Repetition
+
+
+def tokenize_accepted(accepted: DataFrame, text: Text) -> Tokenized:
+    """Builds the vocabulary of the training captions and tokenizes all captions.
+
+    Raises:
+        InputError: If the vocabulary would be empty.
+    """
+    model, split = b"", accepted
+    if text.tokenizer == "subwords":
+        model = learn_subwords(accepted, text.max_subwords)
+        split = with_subwords(accepted, model).persist(KEPT)
+    counts = count_tokens(split).persist(KEPT)
+    repetition = measure_repetition(split, counts, text)
+    require_repetition(text, repetition)
+    vocabulary = build_vocabulary(counts, text.min_count, model).persist(KEPT)
+    ordered = [row.token for row in vocabulary.orderBy("token_id").select("token").collect()]
+    fingerprint = vocabulary_fingerprint(ordered, text.max_length, text.letters_only, text.tokenizer, model)
+    tokens = tokenize(split, ordered, text.max_length, fingerprint).persist(KEPT)
+    return Tokenized(vocabulary, tokens, fingerprint, len(ordered), repetition)
 
 
 def outcome(versions: dict[str, int], note: dict[str, Any], unchanged: int) -> Outcome:
@@ -85,9 +122,16 @@ def outcome(versions: dict[str, int], note: dict[str, Any], unchanged: int) -> O
     )
 
 
+def warn(job: Job, note: dict[str, Any]) -> None:
+    """Logs what is unfavourable about the vocabulary that a note describes."""
+    for warning in repetition_warnings(job.settings.text, Repetition(**note["repetition"])):
+        job.log.warning(warning)
+
+
 def provenance(job: Job, corpus: Corpus) -> dict[str, Any]:
     """What the tables follow from: the text files' contents, the photos' names, and the settings."""
     settings = job.settings
+    text_keys = (*TEXT_KEYS, *SUBWORD_KEYS) if settings.text.tokenizer == "subwords" else TEXT_KEYS
     files = [*corpus.captions, *corpus.split_lists.values()]
     contents = job.spark.read.format("binaryFile").load(files).select("path", F.sha2("content", 256).alias("hash"))
     names = photo_files(job.spark, corpus.photos).select(F.xxhash64("image_id").alias("hash"))
@@ -95,7 +139,8 @@ def provenance(job: Job, corpus: Corpus) -> dict[str, Any]:
     return {
         "files": {row.path: row.hash for row in contents.collect()},
         "photos": [photos.n, photos.x],
-        "text": {key: getattr(settings.text, key) for key in TEXT_KEYS},
+        "text": {key: getattr(settings.text, key) for key in text_keys},
+        "normalisation": NORMALISATION,
         "validation": [settings.corpus.validation_split, settings.corpus.validation_fraction],
     }
 

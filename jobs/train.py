@@ -4,9 +4,9 @@
     spark-submit jobs/train.py run.id=larger model.lstm_units=512 optimizer.learning_rate=0.002 optimizer.schedule=cosine
 
 The job reads the tables `examples` and `vocabulary` and writes a run folder and a row of the table `runs`. The run folder
-holds config.yaml, metrics.jsonl, tensorboard/, checkpoints/, attempts/, vocabulary.json, and model.keras, which has the
-weights of the best epoch. The same command resumes an interrupted run at its last checkpoint, and does nothing if the run is
-finished.
+holds config.yaml, metrics.jsonl, tensorboard/, checkpoints/, attempts/, vocabulary.json (and subwords.model if its tokens are
+subwords), and model.keras, which has the weights of the best epoch. The same command resumes an interrupted run at its last
+checkpoint, and does nothing if the run is finished.
 
 What it can do:
 
@@ -28,6 +28,7 @@ from typing import Any
 
 from conf import to_yaml
 from jobs.driver.command import Outcome, run_job
+from jobs.driver.corpus.vocabulary import stored_model
 from jobs.driver.gang.launcher import run_gang
 from jobs.driver.gang.lease import Lease
 from jobs.driver.gang.mlflow_logger import mlflow_logger
@@ -133,16 +134,19 @@ def uneven_shards(shards: int, workers: int) -> str | None:
 def prepare_folder(job: Job, run: RunSpec) -> None:
     """Writes what describes the run before it starts."""
     source = run.source
-    vocabulary = job.warehouse.table("vocabulary").read(source.versions["vocabulary"]).orderBy("token_id").collect()
+    vocabulary = job.warehouse.table("vocabulary").read(source.versions["vocabulary"])
     files.write_text(run.files.config, to_yaml(job.settings))
     write_json(
         run.files.vocabulary,
         {
             "fingerprint": source.provenance["vocabulary"],
             "max_length": source.provenance["max_length"],
-            "tokens": [row.token for row in vocabulary],
+            "tokenizer": source.tokenizer,
+            "tokens": [row.token for row in vocabulary.orderBy("token_id").select("token").collect()],
         },
     )
+    if model := stored_model(vocabulary):
+        files.write_bytes(run.files.subwords, model)
     write_json(run.files.about, run.about)
 
 

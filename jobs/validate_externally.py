@@ -44,7 +44,7 @@ from jobs.driver.scoring.generation import generate
 from jobs.driver.validity.near_duplicates import photo_hashes
 from jobs.driver.validity.population import Population
 from jobs.driver.validity.population_report import population_report
-from udfs.captioner.text import words
+from udfs.captioner.text import scored_text, words
 from udfs.errors import InputError
 
 KEPT = StorageLevel.MEMORY_AND_DISK
@@ -76,8 +76,7 @@ def main(job: Job) -> Outcome:
                 f"table features: no photo of {population.name} has a feature of {run.extractor}, which the run {run.id} "
                 "was trained on; run jobs/extract_features.py with that extractor"
             )
-    vocabulary = set(read_json(run.files.vocabulary)["tokens"])
-    report = population_report(training, other, vocabulary, job.settings.external, job.settings.bootstrap)
+    report = population_report(training, other, run.known_words, job.settings.external, job.settings.bootstrap)
     comparison = store_result(uri, made_from, {"population": other.name, "photos": photos, **report})
     write_page(job, run.id, job.settings.evaluate.split)
     return outcome(run.id, photos, comparison, photos)
@@ -187,7 +186,8 @@ def captioned(job: Job, run: TrainedRun, features: DataFrame, captions: DataFram
     """The run's captions of the second corpus, with the counts that BLEU needs."""
     references = split_references(captions.withColumn("split", F.lit("all")), "all")
     with_references = features.join(references.select("image_id"), "image_id")
-    return with_counts(generate(job, run, with_references).join(references, "image_id")).persist(KEPT)
+    hypotheses = generate(job, run, with_references).withColumn("hypothesis", scored_text(F.col("hypothesis")))
+    return with_counts(hypotheses.join(references, "image_id")).persist(KEPT)
 
 
 def slug(name: str) -> str:

@@ -8,17 +8,23 @@ Example:
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from udfs import files
 from udfs.captioner.beam_search import Decoder, Search, load_captioner
-from udfs.errors import InputError
+from udfs.captioner.vocabulary import Vocabulary
+from udfs.errors import InputError, one_line
 from udfs.process_cache import load_once
 from udfs.run_folder import RunFolder
 from udfs.vision.decode import PhotoLimits, decode_photo
 from udfs.vision.extractor import Extractor, load_network
 from udfs.vision.weights import resolve_weights
+
+if TYPE_CHECKING:
+    from udfs.keras_setup import keras
 
 DEFAULT_SEARCH, DEFAULT_LIMITS = Search(beam_width=3), PhotoLimits()
 
@@ -59,9 +65,10 @@ class PhotoCaptioner:
             extractor, weights_file = resolve_run_extractor(run, weights, scratch, "weights")
             self._network = load_network(extractor, weights_file)
         folder = _run_folder(run)
-        vocabulary = json.loads(_read(folder, folder.vocabulary))
-        self._tokens, self._limits = vocabulary["tokens"], limits
-        self._decoder = Decoder(load_captioner(_read(folder, folder.model)), vocabulary["max_length"], search)
+        self._vocabulary, self._limits = _vocabulary(folder), limits
+        captioner = load_captioner(_read(folder, folder.model))
+        _require_fit(folder, captioner, len(self._vocabulary.tokens), math.prod(self._network.feature_shape))
+        self._decoder = Decoder(captioner, self._vocabulary.max_length, search)
 
     def caption(self, content: bytes) -> str:
         """Returns the caption of a photo.
@@ -75,7 +82,7 @@ class PhotoCaptioner:
         pixels = decode_photo(content, self._network.photo_size, self._limits)
         feature = self._network.predict(pixels[None]).numpy().reshape(1, -1)
         (caption,) = self._decoder.captions(feature)
-        return " ".join(self._tokens[token] for token in caption)
+        return self._vocabulary.text(caption)
 
 
 def resolve_run_extractor(run: str, weights: str, scratch: str, key: str) -> tuple[Extractor, str | None]:
@@ -95,16 +102,20 @@ def resolve_run_extractor(run: str, weights: str, scratch: str, key: str) -> tup
         InputError: The run has no usable record of its extractor, or the weights are not those that it was trained with.
     """
     folder = _run_folder(run)
-    record = json.loads(_read(folder, folder.about))
+    record = _read_json(folder, folder.about)
     if "network" not in record:
         raise InputError(
             f"{folder.about}: found no network, expected that of the run's features; "
             "the run is of an earlier version, train again"
         )
-    extractor = Extractor(**record["network"])
-    if extractor.fingerprint != record["extractor"]:
+    try:
+        extractor = Extractor(**record["network"])
+        fingerprint = extractor.fingerprint
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{folder.about}: network: {one_line(error)}; the file was changed, train again") from error
+    if fingerprint != record.get("extractor"):
         raise InputError(
-            f"{folder.about}: its network is {extractor.fingerprint}, expected {record['extractor']}; "
+            f"{folder.about}: its network is {fingerprint}, expected {record.get('extractor')}; "
             "the file was changed, train again"
         )
     source = extractor.weights if weights == "auto" else weights
@@ -115,6 +126,34 @@ def resolve_run_extractor(run: str, weights: str, scratch: str, key: str) -> tup
             f"run in {run} was trained with; give those"
         )
     return replace(extractor, weights=source), file
+
+
+def _require_fit(folder: RunFolder, captioner: keras.Model, tokens: int, feature_size: int) -> None:
+    sizes = (captioner.inputs[1].shape[-1], captioner.output.shape[-1])
+    if sizes != (feature_size, tokens):
+        raise InputError(
+            f"{folder.model}: found a model from {sizes[0]} features to {sizes[1]} tokens, expected {feature_size} and {tokens} "
+            "as in the run's other files; a file was changed, train again"
+        )
+
+
+def _vocabulary(folder: RunFolder) -> Vocabulary:
+    try:
+        return Vocabulary.from_json(_read_json(folder, folder.vocabulary))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{folder.vocabulary}: {one_line(error)}; the file was changed, train again") from error
+
+
+def _read_json(folder: RunFolder, uri: str) -> dict[str, Any]:
+    try:
+        values = json.loads(_read(folder, uri))
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{uri}: {one_line(error)}; the file was changed, train again") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{uri}: found {type(values).__name__}, expected an object; the file was changed, train again")
+    return values
 
 
 def _run_folder(run: str) -> RunFolder:

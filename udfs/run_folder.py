@@ -31,8 +31,13 @@ class RunFolder:
 
     @property
     def vocabulary(self) -> str:
-        """The tokens in order of token_id, and the longest caption (JSON)."""
+        """The tokens in order of token_id, what they are (words or subwords), and the longest caption (JSON)."""
         return f"{self.uri}/vocabulary.json"
+
+    @property
+    def subwords(self) -> str:
+        """The model that splits captions into subwords; only if the tokens are subwords."""
+        return f"{self.uri}/subwords.model"
 
     @property
     def metrics(self) -> str:

@@ -90,6 +90,17 @@ class Text:
     letters_only: Annotated[
         bool, key("drop one-letter words and words with anything but letters, as the thesis did")
     ] = False
+    tokenizer: Annotated[
+        Literal["words", "subwords"],
+        key("what captions are split into: words, or subwords for languages that are written without spaces"),
+    ] = "words"
+    max_subwords: Annotated[int, key("largest number of subwords in the vocabulary", low=8)] = 4000
+
+    def __post_init__(self) -> None:
+        if self.tokenizer == "subwords" and self.letters_only:
+            raise ValueError(
+                "text.letters_only: it drops words, and text.tokenizer=subwords has none; set one of them to its default"
+            )
 
 
 @dataclass

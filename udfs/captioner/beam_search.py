@@ -13,12 +13,15 @@ import pyarrow as pa
 
 from udfs.captioner.model import TRUNK_OUTPUT, logits_head
 from udfs.captioner.text import END, PADDING, START, UNKNOWN
+from udfs.captioner.vocabulary import Vocabulary
+from udfs.errors import InputError, one_line
 from udfs.process_cache import load_once
 from udfs.vision.features import feature_rows
 
 if TYPE_CHECKING:
-    import keras
+    from udfs.keras_setup import keras
 
+LAYERS = ("embedding", "lstm", "photo_dense", TRUNK_OUTPUT)  # what every captioner has
 NEVER_GENERATED = (PADDING, START, UNKNOWN)
 
 
@@ -138,38 +141,49 @@ class Decoder:
 
 
 def load_captioner(model: bytes) -> keras.Model:
-    """Returns the captioner in the bytes of a model.keras. Keras's safe mode rejects files that contain code."""
-    import keras
+    """Returns the captioner in the bytes of a model.keras.
+
+    Raises:
+        InputError: The file has code in it, which Keras's safe mode rejects, or is no captioner.
+    """
+    from udfs.keras_setup import keras
 
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model.keras")
         with open(path, "wb") as stream:
             stream.write(model)
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        try:
+            captioner = keras.saving.load_model(path, compile=False, safe_mode=True)
+            for name in LAYERS:
+                captioner.get_layer(name)
+        except Exception as error:  # Keras raises many classes for files that it cannot load
+            raise InputError(
+                f"model.keras: {one_line(error, 400)}; expected a captioner that jobs/train.py wrote, without code in it"
+            ) from error
+    return captioner
 
 
 def caption_photos(
-    model, tokens: list[str], max_length: int, search: Search, task_cores: int, batches: Iterator[pa.RecordBatch]
+    model, vocabulary: Vocabulary, search: Search, task_cores: int, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     """Captions photos in a Spark task.
 
     Args:
         model: A Spark broadcast of the bytes of model.keras.
-        tokens: The vocabulary in order of token_id.
-        max_length: The largest number of words in a caption.
+        vocabulary: The captioner's vocabulary.
         search: How captions are generated.
         task_cores: CPU cores of the task.
         batches: Rows (image_id, feature).
 
     Yields:
-        Rows (image_id, hypothesis); a hypothesis is the words of a caption, joined by spaces.
+        Rows (image_id, hypothesis); a hypothesis is the text of a caption.
     """
     for batch in batches:
         if not batch.num_rows:
             continue
-        decoder = load_once(_load_decoder, model.value, max_length, search, task_cores=task_cores)
+        decoder = load_once(_load_decoder, model.value, vocabulary.max_length, search, task_cores=task_cores)
         captions = decoder.captions(feature_rows(batch.column("feature")))
-        hypotheses = [" ".join(tokens[token] for token in caption) for caption in captions]
+        hypotheses = [vocabulary.text(caption) for caption in captions]
         yield pa.RecordBatch.from_arrays(
             [batch.column("image_id"), pa.array(hypotheses, pa.string())], names=["image_id", "hypothesis"]
         )

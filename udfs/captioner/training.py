@@ -15,8 +15,9 @@ from udfs.engine.task import Batch, LossSums
 from udfs.scoring.bleu import ORDERS
 
 if TYPE_CHECKING:
-    import keras
     import tensorflow as tf
+
+    from udfs.keras_setup import keras
 
 FEATURE, TOKENS, COUNT = "feature", "token_ids", "caption_count"
 
@@ -35,6 +36,7 @@ class CaptionerTask:
         token_counts: Occurrences in the training captions by token_id, for the initial bias of the logits; empty for zeros.
         validation_bleu: Whether the validation photos are captioned and scored after each epoch.
         validation_beam_width: Beam width for that.
+        subwords: The vocabulary by token_id if its tokens are subwords, whose captions are scored in words; otherwise empty.
     """
 
     shape: CaptionerShape
@@ -43,6 +45,7 @@ class CaptionerTask:
     token_counts: tuple[int, ...] = ()
     validation_bleu: bool = True
     validation_beam_width: int = 1
+    subwords: tuple[str, ...] = ()
 
     columns = (FEATURE, TOKENS, COUNT)
     metric_names = ("accuracy",)
@@ -53,6 +56,7 @@ class CaptionerTask:
         if isinstance(self.shape, dict):  # as JSON values give it
             object.__setattr__(self, "shape", CaptionerShape(**self.shape))
         object.__setattr__(self, "token_counts", tuple(self.token_counts))
+        object.__setattr__(self, "subwords", tuple(self.subwords))
 
     @property
     def score_names(self) -> tuple[str, ...]:
@@ -89,7 +93,7 @@ class CaptionerTask:
     def scorer(self, model: keras.Model) -> BleuScorer | None:
         if not self.validation_bleu:
             return None
-        return BleuScorer(model, self.width - 1, self.validation_beam_width)
+        return BleuScorer(model, self.width - 1, self.validation_beam_width, self.subwords)
 
 
 def next_word_loss(captioner: keras.Model, label_smoothing: float = 0.0) -> Callable[..., LossSums]:
@@ -102,8 +106,9 @@ def next_word_loss(captioner: keras.Model, label_smoothing: float = 0.0) -> Call
     Returns:
         A function that returns the cross-entropy in nats, the number of predicted words as weight, and the correct predictions.
     """
-    import keras
     import tensorflow as tf
+
+    from udfs.keras_setup import keras
 
     trunk, head, dtype = training_trunk(captioner), logits_head(captioner), keras.config.floatx()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ import numpy as np
 from udfs.captioner.beam_search import Decoder, Search
 from udfs.captioner.examples import CaptionExamples
 from udfs.captioner.text import END, PADDING, START
+from udfs.captioner.vocabulary import joined_subwords
+from udfs.captioner.words import scored_words
 from udfs.scoring.bleu import ORDERS, BleuCounts, bleu_counts, bleu_scores
 
 BATCH = 256
@@ -19,16 +21,19 @@ class BleuScorer:
     """Captions photos with the captioner as it is when called, and counts BLEU's n-grams.
 
     References are token ids. A word outside the vocabulary is one that no caption can contain, so the counts are those of the
-    words, except that captions longer than text.max_length are cut.
+    words, except that captions longer than text.max_length are cut. Subwords are joined to words, which are counted as in the
+    scores of jobs/evaluate.py.
 
     Args:
         captioner: The model.
         max_length: The largest number of words in a caption.
         beam_width: Beam width; 1 is greedy decoding.
+        subwords: The vocabulary by token_id if its tokens are subwords; otherwise empty.
     """
 
-    def __init__(self, captioner: Any, max_length: int, beam_width: int = 1):
+    def __init__(self, captioner: Any, max_length: int, beam_width: int = 1, subwords: Sequence[str] = ()):
         self._decoder = Decoder(captioner, max_length, Search(beam_width))
+        self._subwords = subwords
 
     def count(self, files: Iterator[CaptionExamples]) -> np.ndarray:
         """The summed BLEU counts of one caption per photo, int64 (10,), as `BleuCounts.as_row` orders them."""
@@ -40,8 +45,17 @@ class BleuScorer:
                 for caption, references, count in zip(
                     captions, examples.tokens[rows], examples.counts[rows], strict=True
                 ):
-                    total += bleu_counts(caption, [words_of(row) for row in references[:count]]).as_row()
+                    total += bleu_counts(
+                        self._units(caption), [self._units(words_of(row)) for row in references[:count]]
+                    ).as_row()
         return total
+
+    def _units(self, tokens: list[int]) -> list[Any]:
+        """What n-grams are counted of: token ids of words, or the words that subwords make up."""
+        if not self._subwords:
+            return tokens
+        # "<unk>" stays part of its word, so that no caption can contain the word.
+        return scored_words(joined_subwords(self._subwords[token] for token in tokens).split())
 
     def scores(self, totals: np.ndarray) -> dict[str, float]:
         return bleu_scores(BleuCounts.from_row(totals))

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from udfs import files
 from udfs.captioner.beam_search import Decoder, Search, load_captioner
+from udfs.captioner.vocabulary import Vocabulary
 from udfs.explain.feature_maps import draw_feature_maps, draw_filters, feature_maps_by_resolution
 from udfs.explain.joined_model import JoinedModel, last_spatial_layer
 from udfs.explain.overlays import SIGNED, encode_png
@@ -45,8 +46,7 @@ class ExplainInputs:
         extractor: The extractor that the run was trained with.
         weights_name: Name of its weights file, distributed with `SparkContext.addFile`; None for random weights.
         model: A Spark broadcast of the bytes of model.keras.
-        tokens: The vocabulary in order of token_id.
-        max_length: The largest number of words in a caption.
+        vocabulary: The captioner's vocabulary.
         search: How captions are generated.
         limits: Which photos are accepted.
         output: Path or URI of the output folder.
@@ -55,8 +55,7 @@ class ExplainInputs:
     extractor: Extractor
     weights_name: str | None
     model: Any
-    tokens: tuple[str, ...]
-    max_length: int
+    vocabulary: Vocabulary
     search: Search
     limits: PhotoLimits
     output: str
@@ -93,7 +92,7 @@ def explain_photos(
                 inputs.extractor,
                 local_weights(inputs.weights_name),
                 inputs.model.value,
-                inputs.max_length,
+                inputs.vocabulary.max_length,
                 inputs.search,
                 task_cores=task_cores,
             )
@@ -134,8 +133,9 @@ def explain_photo(
     model, stem = networks.model, file_stem(image_id)
     _write_network_pictures(model, inputs, image_id, photo)
     caption = np.array(networks.decoder.captions(model.features(photo[None]).numpy())[0], "int32")
-    texts = [inputs.tokens[token] for token in caption]
-    result: dict[str, Any] = {"image": image_id, "caption": " ".join(texts), "feature_maps": f"{stem}-features.png"}
+    texts = [inputs.vocabulary.tokens[token] for token in caption]
+    text = inputs.vocabulary.text(caption)
+    result: dict[str, Any] = {"image": image_id, "caption": text, "feature_maps": f"{stem}-features.png"}
     if not texts:
         return {**result, "strip": None, "words": []}
     maps = saliency_maps(model, photo, caption, settings)

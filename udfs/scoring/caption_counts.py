@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from udfs.captioner.words import is_unspaced
 from udfs.scoring.bleu import bleu_counts
 from udfs.scoring.cider import cider_d
 
@@ -30,6 +31,20 @@ def count_captions(documents, photos: int, batches: Iterator[pd.DataFrame]) -> I
             for hypothesis, references in zip(rows.hypothesis, rows.references, strict=True)
         ]
         yield pd.DataFrame({"system": rows.system, "image_id": rows.image_id, "counts": counts})
+
+
+def count_units(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Counts the units that n-grams consist of, and those that are single characters of writing without spaces.
+
+    Args:
+        batches: Rows with `references`, lists of normalised texts.
+
+    Yields:
+        One row (units, characters) for each batch.
+    """
+    for rows in batches:
+        units = [unit for references in rows.references for text in references for unit in text.split()]
+        yield pd.DataFrame({"units": [len(units)], "characters": [sum(map(is_unspaced, units))]})
 
 
 def _counts(hypothesis: list[str], references: list[list[str]], documents: dict[str, int], photos: int) -> list[int]:

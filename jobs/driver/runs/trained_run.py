@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +18,9 @@ from jobs.driver.runs.champion import require_champion
 from jobs.driver.runs.registry import latest_run, read_json, require_run_id, run_folder
 from udfs import files
 from udfs.captioner.beam_search import Search
+from udfs.captioner.subwords import Subwords
+from udfs.captioner.text import RESERVED
+from udfs.captioner.vocabulary import Vocabulary
 from udfs.captioning import resolve_run_extractor
 from udfs.errors import InputError
 from udfs.run_folder import RunFolder
@@ -30,14 +33,12 @@ class ShippedCaptioner:
 
     Attributes:
         model: A Spark broadcast of the bytes of the model file.
-        tokens: The vocabulary in order of token_id.
-        max_length: The longest caption, in words.
+        vocabulary: Its vocabulary.
         search: How captions are searched for.
     """
 
     model: Broadcast
-    tokens: tuple[str, ...]
-    max_length: int
+    vocabulary: Vocabulary
     search: Search
 
 
@@ -58,11 +59,22 @@ class TrainedRun:
         """The content of the model file."""
         return files.read_bytes(self.files.model)
 
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary of its captions."""
+        return Vocabulary.from_json(read_json(self.files.vocabulary))
+
     def captioner(self, spark: SparkSession, search: Search) -> ShippedCaptioner:
         """Sends the model to the executors."""
-        vocabulary = read_json(self.files.vocabulary)
-        model = spark.sparkContext.broadcast(self.model)
-        return ShippedCaptioner(model, tuple(vocabulary["tokens"]), vocabulary["max_length"], search)
+        return ShippedCaptioner(spark.sparkContext.broadcast(self.model), self.vocabulary, search)
+
+    def known_words(self, words: Iterable[str]) -> set[str]:
+        """The words that the vocabulary has, or that consist of its subwords."""
+        words, tokens = list(words), set(self.vocabulary.tokens) - set(RESERVED)
+        if self.vocabulary.tokenizer == "words":
+            return tokens.intersection(words)
+        split = Subwords(files.read_bytes(self.files.subwords)).split(words).to_pylist()
+        return {word for word, subwords in zip(words, split, strict=True) if tokens.issuperset(subwords)}
 
     @contextmanager
     def shipped_extractor(self, job: Job) -> Iterator[tuple[Extractor, str | None]]:

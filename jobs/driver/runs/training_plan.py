@@ -106,7 +106,16 @@ def caption_task(job: Job, source: TrainingSource, label_smoothing: float) -> Ca
         token_counts=counts,
         validation_bleu=train.validation_bleu,
         validation_beam_width=train.validation_beam_width,
+        subwords=subwords_of(job, source) if train.validation_bleu else (),
     )
+
+
+def subwords_of(job: Job, source: TrainingSource) -> tuple[str, ...]:
+    """The vocabulary in order of token_id if its tokens are subwords; otherwise empty."""
+    if source.tokenizer != "subwords":
+        return ()
+    vocabulary = job.warehouse.table("vocabulary").read(source.versions["vocabulary"])
+    return tuple(row.token for row in vocabulary.orderBy("token_id").select("token").collect())
 
 
 def count_tokens(examples: DataFrame, vocabulary_size: int) -> tuple[int, ...]:

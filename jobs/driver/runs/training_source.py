@@ -32,6 +32,11 @@ class TrainingSource:
     versions: dict[str, int]
     extractor: Extractor
 
+    @property
+    def tokenizer(self) -> str:
+        """What the tokens are: words or subwords. Examples of earlier versions have words."""
+        return self.provenance.get("text", {}).get("tokenizer", "words")
+
     def identity(self, settings: Settings) -> dict[str, Any]:
         """What decides the outcome of training on these examples with these settings."""
         return training_identity(settings, self.provenance, self.versions["examples"])
@@ -78,7 +83,7 @@ def training_source(job: Job) -> TrainingSource:
         "shards": settings.examples.shards,
     }
     actual = {key: made_from.get(key) for key in expected}
-    for key, value in provenance.get("text", {}).items():
+    for key, value in {"tokenizer": "words", **provenance.get("text", {})}.items():
         actual[f"text.{key}"], expected[f"text.{key}"] = value, getattr(settings.text, key)
     for key, value in expected.items():
         if actual[key] != value:

@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.driver.scoring.nearest import nearest_photos
-from udfs.captioner.text import words
+from udfs.captioner.text import scored_text
 from udfs.scoring.bleu import add_bleu_counts
 
 SHUFFLES = 5  # the score of a single shuffle varies too much on a small split
@@ -31,8 +31,8 @@ def with_counts(rows: DataFrame) -> DataFrame:
 
 
 def normalised() -> Column:
-    """Returns the column `text` in the form in which captions are compared: its words, joined by spaces."""
-    return F.concat_ws(" ", words(F.col("text")))
+    """Returns the column `text` in the form in which captions are compared; see `scored_text`."""
+    return scored_text(F.col("text"))
 
 
 def constant_captions(scored: DataFrame, captions: DataFrame) -> DataFrame:

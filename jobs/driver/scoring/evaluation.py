@@ -20,6 +20,7 @@ from jobs.driver.scoring.generation import generate, search_of
 from jobs.driver.scoring.scores import score_captions
 from jobs.driver.tables.quarantine import quarantine
 from udfs import files
+from udfs.captioner.text import scored_text
 from udfs.errors import InputError
 
 COLUMNS = [
@@ -116,7 +117,8 @@ def _evaluate(job: Job, run: TrainedRun, rows: SplitRows, features_version: int)
         raise InputError(
             f"evaluate.split: no captions of the split {split!r}, expected one of {', '.join(known)}; change it"
         )
-    hypotheses = generate(job, run, rows.features.join(rows.references.select("image_id"), "image_id"))
+    generated = generate(job, run, rows.features.join(rows.references.select("image_id"), "image_id"))
+    hypotheses = generated.withColumn("hypothesis", scored_text(F.col("hypothesis")))
     scored = with_counts(hypotheses.join(rows.references, "image_id")).persist(StorageLevel.MEMORY_AND_DISK)
     count = scored.count()
     refused = quarantine(job, _refusals(rows.references, hypotheses, features_version))

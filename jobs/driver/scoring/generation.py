@@ -36,9 +36,7 @@ def generate(job: Job, run: TrainedRun, features: DataFrame) -> DataFrame:
     spark = job.spark
     captioner = run.captioner(spark, search_of(job.settings))
     cores = int(spark.conf.get("spark.task.cpus", "1"))
-    work = partial(
-        caption_photos, captioner.model, list(captioner.tokens), captioner.max_length, captioner.search, cores
-    )
+    work = partial(caption_photos, captioner.model, captioner.vocabulary, captioner.search, cores)
     rows = features.select("image_id", "feature").repartition(spark.sparkContext.defaultParallelism, "image_id")
     with arrow_batches(spark, job.settings.decoding.batch_size):
         captions = rows.mapInArrow(work, SCHEMA).persist(StorageLevel.MEMORY_AND_DISK)

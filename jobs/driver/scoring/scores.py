@@ -17,7 +17,7 @@ from conf.schema import Bootstrap
 from jobs.driver.scoring.baselines import constant_captions, human_captions, nearest_captions, shuffled_captions
 from udfs.scoring.bleu import LEGACY_WEIGHTS, ORDERS, UNIFORM, BleuCounts, bleu_scores
 from udfs.scoring.bootstrap import interval, weighted_sums_by_system
-from udfs.scoring.caption_counts import CIDER_UNITS, count_captions
+from udfs.scoring.caption_counts import CIDER_UNITS, count_captions, count_units
 from udfs.scoring.cider import count_documents
 
 BLEU_NUMBERS = 2 * len(ORDERS) + 2  # numbers per caption that BLEU needs
@@ -35,8 +35,8 @@ def score_captions(scored: DataFrame, captions: DataFrame, features: DataFrame, 
         settings: The section `bootstrap` of the configuration.
 
     Returns:
-        bleu1 to bleu4 and cider_d; their `intervals`; `legacy`, BLEU with boundary tokens counted as words; and `baselines`,
-        the scores of each of BASELINES (`human` only if photos have several references).
+        bleu1 to bleu4 and cider_d; their `intervals`; `legacy`, BLEU with boundary tokens counted as words; `baselines`, the
+        scores of each of BASELINES (`human` only if photos have several references); and `tokenization`.
     """
     systems = {
         "captions": scored,
@@ -53,7 +53,25 @@ def score_captions(scored: DataFrame, captions: DataFrame, features: DataFrame, 
         "intervals": {name: interval_of(values, settings.confidence) for name, values in figures.items()},
         "legacy": first_of(bleu_figures(sums["legacy"], LEGACY_WEIGHTS)),
         "baselines": {name: first_of(figures_of(sums[name][:1])) for name in BASELINES if name in sums},
+        "tokenization": tokenization(scored),
     }
+
+
+def tokenization(scored: DataFrame) -> dict[str, str | float]:
+    """Tells what the n-grams of the scores consist of.
+
+    Args:
+        scored: Rows with `references`, as normalised text.
+
+    Returns:
+        `units`: "words", "characters" (of writing without spaces, as sacrebleu's tokenizers `zh` and `char` count it) or "words
+        and characters"; and `characters`, their share of all units.
+    """
+    parts = scored.select("references").mapInPandas(count_units, "units bigint, characters bigint")
+    sums = parts.agg(F.sum("units").alias("units"), F.sum("characters").alias("characters")).first()
+    share = (sums.characters or 0) / (sums.units or 1)
+    names = {0.0: "words", 1.0: "characters"}
+    return {"units": names.get(share, "words and characters"), "characters": round(share, 4)}
 
 
 def bleu_row() -> Column:

@@ -50,7 +50,7 @@ def profile(captions: DataFrame, lengths: pd.Series, tokens: pd.DataFrame, side:
         lengths: Their `caption_lengths`.
         tokens: The `token_table` of both populations.
         side: The population's column in it, `training` or `other`.
-        known: The captioner's vocabulary.
+        known: The words that the captioner's vocabulary can express.
     """
     side_tokens = tokens[tokens[side] > 0]
     count, words = int(lengths.sum()), int(side_tokens[side].sum())

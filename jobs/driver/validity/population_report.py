@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pandas as pd
@@ -16,18 +17,19 @@ from jobs.driver.validity.photo_groups import ScoredPhotos, score_groups
 from jobs.driver.validity.population import Population, caption_lengths, named_objects, nouns, profile, token_table
 from jobs.driver.validity.word_shift import missing_words, unseen_words, word_shift
 
+KnownWords = Callable[[Iterable[str]], set[str]]
 FARTHEST = 8  # photos that the report lists
 
 
 def population_report(
-    training: Population, evaluated: Population, vocabulary: set[str], settings: External, bootstrap: Bootstrap
+    training: Population, evaluated: Population, known_words: KnownWords, settings: External, bootstrap: Bootstrap
 ) -> dict[str, Any]:
     """Compares two populations.
 
     Args:
         training: The training photos with their captions.
         evaluated: The evaluated photos, with captions if there are any.
-        vocabulary: The captioner's words.
+        known_words: A function that returns those of some words which the captioner's vocabulary can express.
         settings: The section `external` of the configuration.
         bootstrap: The section `bootstrap` of the configuration.
 
@@ -50,7 +52,8 @@ def population_report(
         objects = named_objects(evaluated.captions, nouns(tokens)).toPandas()
         photos = ScoredPhotos(evaluated.scored, distances.photos, set(pairs.image_id), objects)
         groups = score_groups(photos, settings, bootstrap)
-        report |= _compare_words(training.captions, evaluated.captions, tokens, vocabulary, settings.words)
+        known = known_words(tokens.index)
+        report |= _compare_words(training.captions, evaluated.captions, tokens, known, settings.words)
         report |= {
             "groups": groups,
             "training_objects": _training_objects(training.captions, groups),
@@ -60,10 +63,10 @@ def population_report(
 
 
 def _compare_words(
-    training: DataFrame, evaluated: DataFrame, tokens: pd.DataFrame, vocabulary: set[str], most: int
+    training: DataFrame, evaluated: DataFrame, tokens: pd.DataFrame, known: set[str], most: int
 ) -> dict[str, Any]:
     profiles = {
-        name: profile(captions, caption_lengths(captions), tokens, side, vocabulary)
+        name: profile(captions, caption_lengths(captions), tokens, side, known)
         for name, captions, side in (("training", training, "training"), ("evaluation", evaluated, "other"))
     }
     photos = {name: profiles[name]["photos"] for name in profiles}

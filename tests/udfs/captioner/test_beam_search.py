@@ -11,6 +11,7 @@ import tensorflow as tf
 from udfs.captioner.beam_search import Decoder, Search, caption_photos, load_captioner
 from udfs.captioner.model import CaptionerShape, build_captioner
 from udfs.captioner.text import END, PADDING, START, UNKNOWN
+from udfs.captioner.vocabulary import Vocabulary
 from udfs.engine.replica import set_precision
 
 SHAPE = CaptionerShape(vocabulary_size=17, feature_size=6, embedding_dim=8, lstm_units=8, dropout=0.5)
@@ -199,12 +200,12 @@ def test_a_captioner_in_training_is_read_when_called(plain, photo):
 def test_a_saved_model_captions_rows(photo, tmp_path):
     captioner = build("float32")
     captioner.save(tmp_path / "model.keras")
-    words = [f"w{number}" for number in range(SHAPE.vocabulary_size)]
+    words = tuple(f"w{number}" for number in range(SHAPE.vocabulary_size))
     ids = [f"{number}.jpg" for number in range(len(photo))]
     feature = pa.array(list(photo), pa.list_(pa.float32()))
     batch = pa.RecordBatch.from_arrays([pa.array(ids), feature], names=["image_id", "feature"])
     model = SimpleNamespace(value=(tmp_path / "model.keras").read_bytes())
-    (rows,) = caption_photos(model, words, MAX_LENGTH, Search(2), 2, iter([batch, batch[:0]]))
+    (rows,) = caption_photos(model, Vocabulary(words, MAX_LENGTH), Search(2), 2, iter([batch, batch[:0]]))
     captions = Decoder(captioner, MAX_LENGTH, Search(2)).captions(photo)
     expected = [" ".join(f"w{token}" for token in caption) for caption in captions]
     assert rows.to_pydict() == {"image_id": ids, "hypothesis": expected}
