@@ -52,6 +52,14 @@ def test_a_broken_file_is_refused(tmp_path, text):
         conf.load(str(path))
 
 
+def test_yaml_runs_no_code(tmp_path):
+    path, trace = tmp_path / "evil.yaml", tmp_path / "trace"
+    path.write_text(f"run:\n  id: !!python/object/apply:os.mkdir ['{trace}']\n")
+    with pytest.raises(conf.ConfigError, match=r"evil\.yaml.*python/object"):
+        conf.load(str(path))
+    assert not trace.exists()
+
+
 def test_a_missing_file_is_refused():
     with pytest.raises(conf.ConfigError, match=r"absent\.yaml"):
         conf.load("absent.yaml")
