@@ -46,6 +46,11 @@ class PhotoLimits:
     strict: bool = False
 
 
+def well_formed(text: str) -> str:
+    """A text that UTF-8 can encode, so that a table can hold it, of at most 500 characters. Decoders may quote a file's bytes."""
+    return text[:500].encode("utf-8", "backslashreplace").decode()
+
+
 class PhotoRefused(ValueError):
     """A picture that cannot be used.
 
@@ -55,8 +60,8 @@ class PhotoRefused(ValueError):
     """
 
     def __init__(self, reason: str, details: str):
-        super().__init__(f"{reason}: {details}")
-        self.reason, self.details = reason, details
+        self.reason, self.details = well_formed(reason), well_formed(details)
+        super().__init__(f"{self.reason}: {self.details}")
 
 
 @dataclass(frozen=True)

@@ -13,21 +13,11 @@ from dataclasses import asdict
 
 import numpy as np
 
-from udfs.vision.decode import Photo, PhotoLimits, PhotoRefused
+from udfs.vision.decode import Photo, PhotoLimits, PhotoRefused, well_formed
 from udfs.vision.decoder_process import ANSWER, READY, REQUEST, receive, receive_into
 
 # What a decoder needs of its environment. The rest, which may hold secrets, is kept from it.
-ENVIRONMENT = (
-    "PATH",
-    "LD_LIBRARY_PATH",
-    "DYLD_LIBRARY_PATH",
-    "PYTHONHOME",
-    "VIRTUAL_ENV",
-    "HOME",
-    "TMPDIR",
-    "TZ",
-    "LANG",
-)
+ENVIRONMENT = {"PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "VIRTUAL_ENV", "HOME", "TMPDIR", "LANG"}
 CPU_SECONDS = 60  # for one picture; a progressive JPEG of 50 megapixels takes about 3
 WAIT = 10  # times the processor time: a decoder that waits for a processor all this time is given up
 START_SECONDS = 120
@@ -35,7 +25,7 @@ MOST_DESCRIPTION = 2**16  # bytes
 
 
 class DecoderDied(Exception):
-    """The decoder's process ended, or answered nonsense; its exit code is the argument."""
+    """The decoder's process answered nonsense; the argument says so."""
 
 
 class IsolatedDecoder:
@@ -63,7 +53,7 @@ class IsolatedDecoder:
             return
         self._connection, other = socket.socketpair()
         self._connection.settimeout(START_SECONDS)
-        environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+        environment = {name: value for name, value in os.environ.items() if name in ENVIRONMENT}
         environment |= {
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
@@ -87,11 +77,16 @@ class IsolatedDecoder:
             self._wait_until_ready()
             try:
                 return self._ask(content, size)
+            except PhotoRefused:
+                raise
             except (DecoderDied, OSError, EOFError) as error:
                 code = self._end()
                 words = self._words(code, error)
                 if code == -signal.SIGPROF or isinstance(error, TimeoutError):
                     break  # a second try would take as long
+            except BaseException:  # an interrupt: the next answer would be that of this picture
+                self._end()
+                raise
         raise PhotoRefused("decoder_died", words)
 
     def close(self) -> None:
@@ -119,10 +114,10 @@ class IsolatedDecoder:
         try:
             description = json.loads(receive(self._connection, described))
             if length:
-                photo = Photo(pixels, [str(note) for note in description["notes"]])
+                photo = Photo(pixels, [well_formed(str(note)) for note in description["notes"]])
             else:
                 refused = PhotoRefused(str(description["reason"]), str(description["details"]))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DecoderDied("the decoder answered nonsense") from error
         if not length:
             raise refused

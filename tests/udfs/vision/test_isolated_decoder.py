@@ -7,6 +7,7 @@ import time
 import zlib
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import psutil
@@ -14,12 +15,13 @@ import pytest
 from PIL import Image
 from test_decode import BAD_PICTURES, encoded, noise
 
+from udfs.vision import isolated_decoder
 from udfs.vision.decode import PhotoLimits, PhotoRefused, decode_photo
 from udfs.vision.isolated_decoder import IsolatedDecoder
 
 # Faults of a decoder, which a JPEG's comment asks for. Python imports this module when a process starts.
 FAULTS = """
-import ctypes, os, signal
+import ctypes, json, os, signal
 from PIL import JpegImagePlugin
 
 load = JpegImagePlugin.JpegImageFile.load
@@ -41,6 +43,10 @@ def faulty(self):
             blocks.append(bytearray(2**24))
     if fault == b"killed":
         os.kill(os.getpid(), signal.SIGKILL)
+    if fault == b"nonsense":
+        json.dumps = lambda value: "[" * 60_000
+    if fault == b"surrogate":
+        raise OSError("the file says \\ud800")
     if fault == b"secrets":
         raise OSError("the secret is " + os.environ.get("AWS_SECRET_ACCESS_KEY", "hidden"))
     return load(self)
@@ -95,6 +101,8 @@ def test_limits_are_those_given():
         ("exit", "decoder_died", "exit code 3"),
         ("killed", "decoder_died", "memory ran out"),
         ("loop", "decoder_died", r"more than 1 s of processor time"),
+        ("nonsense", "decoder_died", "answered nonsense"),
+        ("surrogate", "truncated", r"the file says \\ud800"),
         ("memory", "too_much_memory", "more memory than a picture may use"),
     ],
 )
@@ -131,6 +139,17 @@ def test_a_decoder_ends_with_the_process_that_started_it():
     child = process_of(decoder)
     decoder._connection.close()  # as the kernel does when the process is killed
     assert child.wait(timeout=10) == 0
+
+
+def test_an_interrupted_answer_is_not_taken_for_the_next(monkeypatch):
+    first, second = (encoded(noise().rotate(angle), "JPEG") for angle in (0, 180))
+    with closing(IsolatedDecoder(PhotoLimits())) as decoder:
+        decoder.decode(first, (32, 32))
+        with monkeypatch.context() as patched:
+            patched.setattr(isolated_decoder, "receive", Mock(side_effect=KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                decoder.decode(first, (32, 32))
+        assert np.array_equal(decoder.decode(second, (32, 32)).pixels, decode_photo(second, 32))
 
 
 def test_a_decoder_that_cannot_start_is_no_fault_of_the_picture(monkeypatch):
