@@ -74,7 +74,7 @@ def test_words_that_hardly_repeat_are_reported_with_numbers(parquet, caplog):
         assert part in warning
     caplog.clear()
     parquet.run("tokenize_captions", "text.min_count=3")
-    assert warning in caplog.text, "a run with nothing to do says it too"
+    assert warning in caplog.text  # although there was nothing to do
 
 
 def test_an_empty_vocabulary_is_refused(parquet):

@@ -9,7 +9,7 @@ import numpy as np
 
 from udfs.captioner.beam_search import Decoder, Search
 from udfs.captioner.examples import CaptionExamples
-from udfs.captioner.text import END, PADDING, START
+from udfs.captioner.text import END, PADDING, START, UNKNOWN
 from udfs.captioner.vocabulary import joined_subwords
 from udfs.captioner.words import scored_words
 from udfs.scoring.bleu import ORDERS, BleuCounts, bleu_counts, bleu_scores
@@ -45,17 +45,9 @@ class BleuScorer:
                 for caption, references, count in zip(
                     captions, examples.tokens[rows], examples.counts[rows], strict=True
                 ):
-                    total += bleu_counts(
-                        self._units(caption), [self._units(words_of(row)) for row in references[:count]]
-                    ).as_row()
+                    units = [units_of(words_of(row), self._subwords) for row in references[:count]]
+                    total += bleu_counts(units_of(caption, self._subwords), units).as_row()
         return total
-
-    def _units(self, tokens: list[int]) -> list[Any]:
-        """What n-grams are counted of: token ids of words, or the words that subwords make up."""
-        if not self._subwords:
-            return tokens
-        # "<unk>" stays part of its word, so that no caption can contain the word.
-        return scored_words(joined_subwords(self._subwords[token] for token in tokens).split())
 
     def scores(self, totals: np.ndarray) -> dict[str, float]:
         return bleu_scores(BleuCounts.from_row(totals))
@@ -64,3 +56,14 @@ class BleuScorer:
 def words_of(tokens: np.ndarray) -> list[int]:
     """The token ids of a caption's words, without padding, start and end."""
     return [int(token) for token in tokens if token not in (PADDING, START, END)]
+
+
+def units_of(tokens: list[int], subwords: Sequence[str]) -> list[Any]:
+    """What n-grams are counted of: the token ids of words, or the words (see `scored_words`) that subwords make up.
+
+    An unknown subword is U+FFFD, which no caption has, so no caption contains its word.
+    """
+    if not subwords:
+        return tokens
+    text = joined_subwords("\ufffd" if token == UNKNOWN else subwords[token] for token in tokens)
+    return scored_words(text.split())

@@ -6,6 +6,7 @@ import pytest
 
 from udfs.captioner.subwords import Subwords, split_captions, train_subwords
 from udfs.captioner.text import RESERVED
+from udfs.captioner.validation import units_of
 from udfs.captioner.vocabulary import Vocabulary, joined_subwords
 from udfs.captioner.words import plain_text
 from udfs.errors import InputError
@@ -68,3 +69,10 @@ def test_token_ids_become_text():
     assert Vocabulary((*RESERVED, "一", "狗"), 10).text([4, 5]) == "一狗"
     of_earlier_version = Vocabulary.from_json({"fingerprint": "0", "max_length": 5, "tokens": [*RESERVED, "a"]})
     assert of_earlier_version == Vocabulary((*RESERVED, "a"), 5, "words")
+
+
+def test_validation_counts_the_words_that_subwords_make_up():
+    subwords = (*RESERVED, "▁一只", "狗", "▁do", "g")
+    assert units_of([4, 5, 6, 7], subwords) == ["一", "只", "狗", "dog"]
+    assert units_of([4, 3, 6, 3, 6, 7], subwords) == ["一", "只", "\ufffd", "do\ufffd", "dog"]
+    assert units_of([4, 3], ()) == [4, 3]

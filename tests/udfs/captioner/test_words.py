@@ -110,6 +110,6 @@ def test_writing_without_spaces_is_scored_in_characters_as_sacrebleu_does():
 
 
 def test_the_number_of_the_rules_is_raised_with_them():
-    """These words belong to NORMALISATION 2. Whoever changes the rules raises the number, so that vocabularies differ."""
+    """These words belong to NORMALISATION 2. A change of the rules raises the number, so that the fingerprints differ."""
     assert module.NORMALISATION == 2
     assert words_of("A.B. a/b-c d’e 1,5 é") == ["ab", "a", "bc", "de", "15", "é"]
