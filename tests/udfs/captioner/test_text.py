@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import regex
+from conftest import FLICKR8K
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import FLICKR8K
 from udfs.captioner.text import END, RESERVED, START, UNKNOWN, caption_ids, scored_text, vocabulary_fingerprint, words
 from udfs.captioner.words import words_of
 
