@@ -87,7 +87,10 @@ class Settings:
 
 
 # Short names on the command line. A short name sets every key listed for it.
-SHORT_NAMES = {"run": ("run.id",), "runs": ("compare.runs",), "photos": ("caption.photos", "explain.photos")}
+SHORT_NAMES = {
+    "run": ("run.id",), "runs": ("compare.runs",), "photos": ("caption.photos", "explain.photos"),
+    "dry_run": ("corpus.dry_run",),
+}  # fmt: skip
 
 # Keys of version 0.1 and their names since. Messages and the records of old runs use it.
 RENAMED = {

@@ -5,6 +5,7 @@ reason. Features of several extractors can be in the table side by side.
 
 Keys:
     corpus.root, corpus.photos: the folder of the photos.
+    corpus.dry_run: show which photos are read, and write nothing.
     corpus.max_pixels, corpus.min_side, corpus.max_bytes, corpus.strict: which pictures are refused or converted.
     extractor.name, extractor.layer, extractor.pooling: the network, and which of its outputs is the feature.
     extractor.weights: pretrained weights, a weights file, or random ones.
@@ -20,11 +21,16 @@ from jobs.driver.command import Outcome, run_job
 from jobs.driver.corpus.configured_extractor import resolve_extractor, ship_weights
 from jobs.driver.corpus.layouts import find_photos
 from jobs.driver.corpus.photo_features import update_features
+from jobs.driver.corpus.photo_listing import photo_names
 from jobs.driver.job import Job
 
 
 def main(job: Job) -> Outcome:
     folder = find_photos(job.spark, job.settings)
+    photos = len(photo_names(job.spark, folder))
+    job.log.info(f"photos: {photos} files in {folder}")
+    if job.settings.corpus.dry_run:
+        return Outcome(metrics={"photos": {"folder": folder, "files": photos}})
     with tempfile.TemporaryDirectory() as scratch:  # executors may fetch the weights from here as long as the job runs
         extractor, weights_file = resolve_extractor(job.settings, scratch)
         extraction = update_features(job, folder, extractor, ship_weights(job.spark, weights_file))

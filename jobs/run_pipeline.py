@@ -4,6 +4,7 @@ It does the work of extract_features, tokenize_captions, build_examples, train a
 times. Each prints its JSON line; what is done already is not done again.
 
 Keys:
+    corpus.dry_run: show how the corpus is read, and write nothing.
     run.id: with auto, the fingerprint of settings and tables names the run; with an id, all jobs work for the run of that id.
     All keys of the five jobs; `--help` of each lists them.
 """
@@ -11,7 +12,7 @@ Keys:
 from __future__ import annotations
 
 from jobs import build_examples, evaluate, extract_features, tokenize_captions, train
-from jobs.driver.command import Outcome, run_jobs
+from jobs.driver.command import Outcome, Work, run_jobs
 from jobs.driver.job import Job
 
 
@@ -22,12 +23,17 @@ def train_run(job: Job) -> Outcome:
     return outcome
 
 
+def unless_dry_run(work: Work) -> Work:
+    """The same work, which does nothing if the corpus shall only be shown."""
+    return lambda job: Outcome() if job.settings.corpus.dry_run else work(job)
+
+
 STEPS = {
     "extract_features": extract_features.main,
     "tokenize_captions": tokenize_captions.main,
-    "build_examples": build_examples.main,
-    "train": train_run,
-    "evaluate": evaluate.main,
+    "build_examples": unless_dry_run(build_examples.main),
+    "train": unless_dry_run(train_run),
+    "evaluate": unless_dry_run(evaluate.main),
 }
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 Captions that cannot be used go to the table `quarantine` with a reason.
 
 Keys:
-    corpus.root, corpus.photos, corpus.captions: the photos, the captions and the split lists.
+    corpus.root, corpus.photos, corpus.captions, corpus.columns, corpus.encoding, corpus.splits, corpus.match: the photos, the
+        captions and the split lists; jobs/inspect_corpus.py shows how they are read.
+    corpus.dry_run: show how the corpus is read, and write nothing.
     corpus.validation_split, corpus.validation_fraction: the validation split, which is made from training photos if the corpus
         has none.
     text.min_count: how often a word must occur in the training captions to be in the vocabulary.
@@ -15,26 +17,35 @@ Keys:
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from conf.schema import Text
 from jobs.driver.command import Outcome, run_job
 from jobs.driver.corpus.captions import accept_or_refuse, refusals
-from jobs.driver.corpus.layouts import Corpus, find_corpus, photo_files
+from jobs.driver.corpus.inspection import (
+    describe_files,
+    inspect,
+    log_counts,
+    log_files,
+    require_separate_files,
+    require_usable,
+)
+from jobs.driver.corpus.layouts import Corpus, find_corpus
+from jobs.driver.corpus.photo_listing import printable
 from jobs.driver.corpus.repetition import Repetition, measure_repetition, repetition_warnings, require_repetition
 from jobs.driver.corpus.vocabulary import build_vocabulary, count_tokens, learn_subwords, tokenize, with_subwords
 from jobs.driver.job import Job
 from jobs.driver.runs.stored_results import stored_tables
+from jobs.driver.spark.hadoop_files import HadoopFiles
 from jobs.driver.tables.quarantine import quarantine
 from jobs.driver.tables.store import TableStore
 from udfs.captioner.text import vocabulary_fingerprint
 from udfs.captioner.words import NORMALISATION
-from udfs.errors import InputError
 
 TABLES = ("captions", "vocabulary", "tokens")
 TEXT_KEYS = ("min_count", "max_length", "letters_only", "max_words", "tokenizer")
@@ -44,24 +55,24 @@ KEPT = StorageLevel.MEMORY_AND_DISK
 
 def main(job: Job) -> Outcome:
     corpus = find_corpus(job.spark, job.settings)
+    log_files(job, corpus)
     made_from = provenance(job, corpus)
     tables = {name: job.warehouse.table(name) for name in TABLES}
-    if stored := stored_tables(tables, made_from):
+    if not job.settings.corpus.dry_run and (stored := stored_tables(tables, made_from)):
         note, versions = stored
         warn(job, note)
         return outcome(versions, note, unchanged=note["accepted"])
 
     captions = accept_or_refuse(job, corpus).persist(KEPT)
-    accepted = captions.where("reason IS NULL").drop("reason", "line")
-    rows_in, kept = captions.count(), accepted.count()
-    if not rows_in:
-        raise InputError(f"corpus.captions: found no captions in {', '.join(corpus.captions)}; check the file")
+    require_separate_files(corpus, captions)
+    inspection = inspect(job, corpus, captions)
+    log_counts(job, inspection)
+    if job.settings.corpus.dry_run:
+        return Outcome(metrics={**describe_files(corpus), **inspection.counts()})
+    accepted = captions.where("reason IS NULL").drop("reason", "line", "position")
+    rows_in, kept = inspection.rows, sum(inspection.accepted.values())
     refused = quarantine(job, refusals(captions))
-    if accepted.where("split = 'train'").isEmpty():
-        raise InputError(
-            f"corpus.captions: none of {rows_in} captions can be used for training ({refused} are in the table quarantine "
-            "with reasons); check that the train list names photos that are in the corpus"
-        )
+    require_usable(job, corpus, inspection)
     tokenized = tokenize_accepted(accepted, job.settings.text)
     unchanged = rows_in_common(tokenized.tokens, tables["tokens"])
     note = {
@@ -132,13 +143,13 @@ def provenance(job: Job, corpus: Corpus) -> dict[str, Any]:
     """What the tables follow from: the text files' contents, the photos' names, and the settings."""
     settings = job.settings
     text_keys = (*TEXT_KEYS, *SUBWORD_KEYS) if settings.text.tokenizer == "subwords" else TEXT_KEYS
-    files = [*corpus.captions, *corpus.split_lists.values()]
-    contents = job.spark.read.format("binaryFile").load(files).select("path", F.sha2("content", 256).alias("hash"))
-    names = photo_files(job.spark, corpus.photos).select(F.xxhash64("image_id").alias("hash"))
-    photos = names.agg(F.count("*").alias("n"), F.bit_xor("hash").alias("x")).first()
+    storage = HadoopFiles(job.spark)
+    files = [*(file.path for file in corpus.captions), *corpus.split_lists.values()]
+    names = hashlib.sha256("\0".join(printable(file.name) for file in corpus.names).encode())
     return {
-        "files": {row.path: row.hash for row in contents.collect()},
-        "photos": [photos.n, photos.x],
+        "files": {path: storage.sha256(path) for path in files},
+        "form": [settings.corpus.columns, settings.corpus.splits, settings.corpus.match, settings.corpus.encoding],
+        "photos": [len(corpus.names), names.hexdigest()],
         "text": {key: getattr(settings.text, key) for key in text_keys},
         "normalisation": NORMALISATION,
         "validation": [settings.corpus.validation_split, settings.corpus.validation_fraction],

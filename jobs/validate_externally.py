@@ -174,7 +174,7 @@ def extracted(other: Job, photos: str, job: Job, run: TrainedRun) -> DataFrame:
 def captions_of(other: Job) -> DataFrame | None:
     """image_id, caption_no, text and words of the accepted captions, whatever their split; None if there are none."""
     try:
-        corpus = replace(find_corpus(other.spark, other.settings), split_lists={})
+        corpus = replace(find_corpus(other.spark, other.settings), uses_splits=False)
     except NoCaptions:
         return None
     accepted = accept_or_refuse(other, corpus).where("reason IS NULL")

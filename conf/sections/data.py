@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from conf.key import key, text, training_key
@@ -17,8 +17,21 @@ class Corpus:
         str, text("folder of the photos, relative to corpus.root; auto: the only folder that holds pictures")
     ] = "auto"
     captions: Annotated[
-        str, text("caption file, relative to corpus.root: *.token.txt, an image,caption CSV or a COCO JSON")
+        str, text("caption files, relative to corpus.root, separated by commas; auto: found by their contents")
     ] = "auto"
+    columns: Annotated[
+        dict[str, str],
+        key("columns of the caption files, by name or number, such as {image: file, caption: text, split: set}"),
+    ] = field(default_factory=dict)
+    encoding: Annotated[str, text("encoding of the caption files, such as cp1252; auto: UTF-8 or UTF-16")] = "auto"
+    splits: Annotated[
+        dict[str, str], key("split lists, relative to corpus.root, such as {train: a.txt, dev: b.txt}; {}: found by name")
+    ] = field(default_factory=dict)
+    match: Annotated[
+        Literal["exact", "base_name", "ignore_case", "normalised"],
+        key("what of a photo's name must be equal in captions and lists; normalised ignores folder, case, form and suffix"),
+    ] = "exact"
+    dry_run: Annotated[bool, key("show how the corpus is read, and write nothing")] = False
     validation_split: Annotated[
         str,
         text(

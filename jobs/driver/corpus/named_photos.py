@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.driver.corpus.layouts import empty_photo_files, find_photos, photo_files
+from jobs.driver.corpus.layouts import find_photos
+from jobs.driver.corpus.photo_listing import photo_names, printable
 from jobs.driver.job import Job
-from jobs.driver.spark.hadoop_files import HadoopFiles, absolute
+from jobs.driver.spark.hadoop_files import HadoopFiles, absolute, escaped
 from udfs.errors import InputError
+from udfs.photo_files import FILE_SCHEMA, read_files
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,14 @@ def named_photos(job: Job, key: str, named: str, limit: int) -> NamedPhotos:
 
 
 def _in_folder(job: Job, folder: str, limit: int) -> tuple[list[tuple[str, str | None]], int]:
-    """The first (image_id, path) by name, with no path for empty files, and the number of all."""
-    empty = empty_photo_files(job.spark, folder).withColumn("path", F.lit(None).cast("string"))
-    files = photo_files(job.spark, folder).select("image_id", "path").unionByName(empty)
-    return [(row.image_id, row.path) for row in files.orderBy("image_id").limit(limit).collect()], files.count()
+    """The first (image_id, path) by name, with no path for empty and unreadable files, and the number of all."""
+    listed = photo_names(job.spark, folder)
+    uri = HadoopFiles(job.spark).qualified(folder).rstrip("/")
+    first = [
+        (printable(file.name), f"{uri}/{file.name}" if file.length and not file.problem else None)
+        for file in listed[:limit]
+    ]
+    return first, len(listed)
 
 
 def _by_name(storage: HadoopFiles, key: str, named: str, limit: int) -> tuple[list[tuple[str, str | None]], int]:
@@ -91,9 +98,17 @@ def _read_list(storage: HadoopFiles, key: str, path: str) -> list[str]:
 
 
 def _contents(job: Job, paths: list[str]) -> DataFrame:
+    """path, length and content of files that are neither empty nor larger than corpus.max_bytes."""
+    spark, most, storage = job.spark, job.settings.corpus.max_bytes, HadoopFiles(job.spark)
     if not paths:
-        return job.spark.createDataFrame([], "path string, length long, content binary")
-    escaped = [re.sub(r"([\\*?\[\]{}])", r"\\\1", path) for path in paths]  # Spark takes paths for glob patterns
-    files = job.spark.read.format("binaryFile").load(escaped)
-    content = F.when(F.col("length") <= job.settings.corpus.max_bytes, F.col("content"))
+        return spark.createDataFrame([], "path string, length long, content binary")
+    if local := {path: storage.local(path) for path in paths if storage.local(path)}:
+        rows = spark.createDataFrame(list(local.items()), "path string, local string")
+        sized = rows.repartition(spark.sparkContext.defaultParallelism).mapInArrow(
+            partial(read_files, most), FILE_SCHEMA
+        )
+        others = [path for path in paths if path not in local]
+        return sized if not others else sized.unionByName(_contents(job, others))
+    files = spark.read.format("binaryFile").load([escaped(path) for path in paths])
+    content = F.when(F.col("length") <= most, F.col("content"))
     return files.select("path", "length", content.alias("content"))

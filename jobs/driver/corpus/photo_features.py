@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from conf import Settings
 from jobs.driver.corpus.configured_extractor import probe
-from jobs.driver.corpus.layouts import empty_photo_files, photo_files
+from jobs.driver.corpus.photo_listing import hashed_photos, map_contents
 from jobs.driver.job import Job
 from jobs.driver.spark.session import spark_settings
 from jobs.driver.tables.quarantine import quarantine
@@ -37,7 +37,8 @@ class PhotoFolder:
 
     Attributes:
         uri: The folder.
-        files: A row for each file: image_id, length (bytes) and content_hash, as `list_photos` returns them; persisted.
+        files: A row for each file: image_id, length (bytes), content_hash and problem, as `list_photos` returns them;
+            persisted.
         count: Number of files.
     """
 
@@ -47,12 +48,12 @@ class PhotoFolder:
 
     @cached_property
     def readable(self) -> DataFrame:
-        """The files that are neither empty nor too large."""
+        """The files that are neither empty, nor too large, nor unreadable."""
         return self.files.where(F.col("content_hash").isNotNull())
 
     @cached_property
     def unreadable(self) -> DataFrame:
-        """The files that are empty or too large."""
+        """The files that are empty, too large or unreadable."""
         return self.files.where(F.col("content_hash").isNull())
 
 
@@ -77,14 +78,8 @@ def photo_limits(settings: Settings) -> PhotoLimits:
 
 
 def list_photos(job: Job, folder: str) -> DataFrame:
-    """image_id, length (bytes) and content_hash (SHA-256) of each file; no hash for files that are empty or too large."""
-    files, empty = photo_files(job.spark, folder), empty_photo_files(job.spark, folder)
-    limit, no_hash = job.settings.corpus.max_bytes, F.lit(None).cast("string")
-    columns = ["image_id", "length", "content_hash"]
-    readable = files.where(F.col("length") <= limit).withColumn("content_hash", F.sha2("content", 256))
-    oversized = files.where(F.col("length") > limit).withColumn("content_hash", no_hash)
-    empty = empty.withColumns({"length": F.lit(0).cast("long"), "content_hash": no_hash})
-    return readable.select(columns).unionByName(oversized.select(columns)).unionByName(empty.select(columns))
+    """image_id, length (bytes), content_hash (SHA-256; null for files that are empty, too large or unreadable) and problem."""
+    return hashed_photos(job.spark, folder, job.settings.corpus.max_bytes)
 
 
 def open_photo_folder(job: Job, folder: str, key: str) -> PhotoFolder:
@@ -152,13 +147,21 @@ def compute_features(
     cores = int(spark.conf.get("spark.task.cpus", "1"))
     shape = probe(spark, extractor, weights, cores)
     job.log.info(f"{count} photos to compute with {extractor.name}, {extractor.layer} {shape}, {extractor.precision}")
-    rows = photo_files(spark, photos.uri).join(F.broadcast(new.select("image_id", "content_hash")), "image_id")
+    rows = new.select("image_id", "content_hash")
     work = partial(extract, extractor, weights, photo_limits(settings), batch_size, cores)
+    tasks, max_bytes = task_count(spark, count, batch_size), settings.corpus.max_bytes
     with even_tasks(spark, photos.count, batch_size):
-        computed = rows.select("image_id", "content_hash", "content").mapInArrow(work, RESULT_SCHEMA)
+        computed = map_contents(rows, photos.uri, work, RESULT_SCHEMA, max_bytes, tasks)
         computed = computed.persist(StorageLevel.DISK_ONLY)
         computed.count()
     return computed
+
+
+def task_count(spark: SparkSession, photos: int, batch_size: int) -> int:
+    """The number of tasks for photos: a multiple of the task slots, so that every slot is busy to the end."""
+    slots = spark.sparkContext.defaultParallelism
+    batches_a_slot = math.ceil(photos / (batch_size * slots))
+    return slots * max(math.ceil(batches_a_slot / BATCHES_A_TASK), min(ROUNDS, batches_a_slot), 1)
 
 
 def even_tasks(spark: SparkSession, photos: int, batch_size: int) -> AbstractContextManager[None]:
@@ -172,10 +175,7 @@ def even_tasks(spark: SparkSession, photos: int, batch_size: int) -> AbstractCon
         photos: Number of files in the folder.
         batch_size: Photos in a batch, which is also the number of rows that Python gets at a time.
     """
-    slots = spark.sparkContext.defaultParallelism
-    batches_a_slot = math.ceil(photos / (batch_size * slots))
-    rounds = max(math.ceil(batches_a_slot / BATCHES_A_TASK), min(ROUNDS, batches_a_slot), 1)
-    tasks = slots * rounds
+    tasks = task_count(spark, photos, batch_size)
     task_bytes = max(1, math.ceil(photos / tasks)) * OPEN_COST - OPEN_COST // 2
     packing = {
         "spark.sql.files.openCostInBytes": OPEN_COST,
@@ -187,8 +187,10 @@ def even_tasks(spark: SparkSession, photos: int, batch_size: int) -> AbstractCon
 
 def refusals(settings: Settings, photos: PhotoFolder, computed: DataFrame) -> DataFrame:
     """The quarantine rows of the photos that were not decoded or not read: source, key, reason, details."""
-    reason = F.when(F.col("length") == 0, "empty_file").otherwise("too_many_bytes")
-    details = F.concat(F.col("length"), F.lit(f" bytes; corpus.max_bytes={settings.corpus.max_bytes}"))
+    unreadable = F.when(F.col("problem").isNotNull(), "unreadable_file")
+    reason = unreadable.when(F.col("length") == 0, "empty_file").otherwise("too_many_bytes")
+    size = F.concat(F.col("length"), F.lit(f" bytes; corpus.max_bytes={settings.corpus.max_bytes}"))
+    details = F.coalesce("problem", size)
     columns = [F.lit(photos.uri).alias("source"), F.col("image_id").alias("key"), "reason", "details"]
     not_read = photos.unreadable.withColumns({"reason": reason, "details": details}).select(columns)
     return not_read.unionByName(computed.where("feature IS NULL").select(columns))

@@ -10,9 +10,10 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.driver.corpus.layouts import photo_files
+from jobs.driver.corpus.photo_listing import map_contents
 from jobs.driver.job import Job
 from jobs.driver.spark.session import arrow_batches
+from udfs.photo_files import in_pandas
 from udfs.vision.decode import PhotoLimits
 from udfs.vision.perceptual_hash import HASH_SCHEMA, PAIR_SCHEMA, hash_photos, near_duplicate_pairs
 
@@ -54,9 +55,9 @@ def _hash(job: Job, folder: str, photos: DataFrame) -> DataFrame:
     corpus = job.settings.corpus
     # Not strict: the photos have features, and a hash that is missing would be kept for runs that convert.
     limits = PhotoLimits(corpus.max_pixels, corpus.min_side)
-    rows = photo_files(job.spark, folder).where(F.col("length") <= corpus.max_bytes)
-    rows = rows.join(F.broadcast(photos), "image_id").select("image_id", "content_hash", "content")
-    return rows.mapInPandas(partial(hash_photos, limits), HASH_SCHEMA)
+    rows, work = photos.select("image_id", "content_hash"), partial(in_pandas, partial(hash_photos, limits))
+    tasks = 2 * job.spark.sparkContext.defaultParallelism
+    return map_contents(rows, folder, work, HASH_SCHEMA, corpus.max_bytes, tasks)
 
 
 def find_near_duplicates(training: DataFrame, evaluated: DataFrame, max_bits: int) -> pd.DataFrame:
