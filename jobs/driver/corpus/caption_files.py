@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -157,12 +156,12 @@ def _parse_on_driver(spark: SparkSession, file: CaptionFile) -> DataFrame:
     text = decoded(HadoopFiles(spark).read_bytes(file.path), file.head.encoding)
     try:
         batches = list(_rows(file.form.parse(text_lines(text) if file.form.by_line else [text]), 0))
-    except (json.JSONDecodeError, AttributeError, TypeError) as error:
+    except InputError as error:
+        raise InputError(f"{str(error).removesuffix('; check the file')}; check {file.path}") from error
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise InputError(
             f"corpus.captions: {file.path} is not {file.form.description}: {error}; check the file"
         ) from error
-    except InputError as error:
-        raise InputError(f"{str(error).removesuffix('; check the file')}; check {file.path}") from error
     if not batches:
         return spark.createDataFrame([], SCHEMA).withColumn("valid", F.lit(True))
     rows = spark.createDataFrame(pa.Table.from_batches(batches))

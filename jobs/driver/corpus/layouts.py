@@ -94,7 +94,7 @@ def find_corpus(spark: SparkSession, settings: Settings) -> Corpus:
             for file in files
             if file.name.startswith(below)
         ]
-        if photos.startswith(root)
+        if f"{photos}/".startswith(f"{root}/")
         else storage.files_below(photos)
     )
     return Corpus(photos, captions, lists, names, left_out)

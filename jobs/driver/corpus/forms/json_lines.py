@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from jobs.driver.corpus.forms.caption import Caption, Head
 from jobs.driver.corpus.forms.columns import ROLES, Columns
-from jobs.driver.corpus.forms.json_values import captions_of, fields_of
+from jobs.driver.corpus.forms.json_values import captions_of, decoded_or_none, fields_of
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,4 @@ def detect(head: Head, columns: Columns) -> JsonLines | None:
 
 
 def _decoded(line: str) -> Any:
-    try:
-        return json.loads(line) if line.lstrip().startswith("{") else None
-    except ValueError:
-        return None
+    return decoded_or_none(line) if line.lstrip().startswith("{") else None

@@ -63,7 +63,7 @@ def detect(head: Head, columns: Columns) -> JsonList | JsonMapping | None:
         return None
     try:
         first, _ = json.JSONDecoder().raw_decode(text[1:].lstrip())
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     fields = fields_of(first, columns, head.path)
     return JsonList(fields) if fields else None

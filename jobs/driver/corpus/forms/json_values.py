@@ -39,15 +39,22 @@ def captions_of(value: Any, fields: Mapping[str, str], line: str) -> Iterator[Ca
 def texts_of(value: Any) -> list[str | None]:
     """The texts of a field: a text, a list of texts, a list of objects with a text, or a list written as JSON."""
     if isinstance(value, str) and value.startswith("["):
-        try:
-            decoded = json.loads(value)
-        except ValueError:
-            return [value]
-        return texts_of(decoded) if isinstance(decoded, list) and decoded else [value]
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, list):
-        return [text for item in value for text in (texts_of(item) or [None])]
+        decoded = decoded_or_none(value)
+        value = decoded if isinstance(decoded, list) and decoded else value
+    if value is None:
+        return []
+    return [_text_of(item) for item in value] if isinstance(value, list) else [_text_of(value)]
+
+
+def decoded_or_none(text: str) -> Any:
+    """The value of a JSON text, or None if it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _text_of(value: Any) -> str | None:
     if isinstance(value, Mapping):
-        return next((texts_of(value[name]) for name in TEXT_FIELDS if isinstance(value.get(name), str)), [None])
-    return []
+        value = next((value[name] for name in TEXT_FIELDS if isinstance(value.get(name), str)), None)
+    return value if isinstance(value, str) else None

@@ -42,7 +42,10 @@ def test_several_photos_are_ambiguous_and_an_equal_name_is_not():
 @pytest.mark.parametrize(
     ("unknown", "words"),
     [
-        (["Images/x.jpg", "Images/y.jpg"], "is in another folder than the photo 'x.jpg'; corpus.match=base_name matches all"),
+        (
+            ["Images/x.jpg", "Images/y.jpg"],
+            "is in another folder than the photo 'x.jpg'; corpus.match=base_name matches all",
+        ),
         (["x.JPG"], "is in another case than the photo 'x.jpg'; corpus.match=ignore_case matches all"),
         (["x.JPG", "z.JPG"], "corpus.match=normalised matches 1 of 2"),
         ([NFD], f"is in another Unicode form than the photo {NFC!r}; corpus.match=normalised matches all"),

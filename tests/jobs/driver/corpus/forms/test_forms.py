@@ -192,3 +192,17 @@ def test_ambiguous_columns_name_the_key_that_decides(text, words):
 def test_of_several_columns_for_photos_the_one_with_pictures_counts():
     _, captions = read("image_id,image,caption\n17,a.jpg,A dog runs fast\n18,b c.jpg,A cat sleeps here\n")
     assert keys(captions) == [A, B]
+
+
+def test_hostile_json_lines_cost_their_own_rows():
+    deep, long = '{"image": "c.jpg", "caption": ' + "[" * 100_000, '{"image": "d.jpg", "caption": ' + "1" * 5000 + "}"
+    lines = [
+        *TWO_CAPTIONS["json lines"].splitlines(),
+        deep,
+        long,
+        '{"image": ["e.jpg"]}',
+        "[1]",
+        '{"file_name": 7, "text": [[]]}',
+    ]
+    _, captions = read("\n".join(lines))
+    assert keys(captions) == [A, B, *[(None, None)] * 4, ("7", None)]
