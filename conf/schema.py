@@ -129,3 +129,6 @@ RENAMED = {
     "compare.seed": "bootstrap.seed",
     "caption.weights": "extractor.run_weights",
 }
+
+# Keys of version 0.1 that are gone, with what to do.
+REMOVED = {"train.gradient_sides": "it was removed, since PowerSGD always sends both factors; leave it out"}
