@@ -13,12 +13,13 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from conf.keys import keys_of
-from conf.schema import RENAMED, REPLACED, SHORT_NAMES, Settings
+from conf.schema import REMOVED, RENAMED, SHORT_NAMES, Settings
 from conf.validation import ConfigError, flatten, validated
 
 Kind = TypeVar("Kind")
 SHIPPED = files("conf")  # the package's own YAML files; inside the archive if it is imported from a wheel
 HELP = "--help"
+ADVICE = {old: f"it is {new} now" for old, new in RENAMED.items()} | REMOVED
 
 
 def load(path: str | None = None, overrides: Iterable[str] = ()) -> Settings:
@@ -32,7 +33,7 @@ def load(path: str | None = None, overrides: Iterable[str] = ()) -> Settings:
         name, value = split_override(text)
         for key in SHORT_NAMES.get(name, (name,)):
             values.append((key, override_value(Settings, key, value)))
-    return validated(Settings, values, RENAMED | REPLACED, HELP)
+    return validated(Settings, values, ADVICE, HELP)
 
 
 def load_as(kind: type[Kind], path: str | None, overrides: Iterable[str] = (), help_command: str = HELP) -> Kind:
@@ -46,7 +47,15 @@ def load_as(kind: type[Kind], path: str | None, overrides: Iterable[str] = (), h
 
 def to_yaml(settings: Settings) -> str:
     """All settings as YAML that `load` reads again."""
-    return OmegaConf.to_yaml(OmegaConf.create(asdict(settings)))
+    tree = {
+        section: {name: _escaped(value) for name, value in keys.items()} for section, keys in asdict(settings).items()
+    }
+    return OmegaConf.to_yaml(OmegaConf.create(tree))
+
+
+def _escaped(value: Any) -> Any:
+    """A text in which `load` does not look for variables."""
+    return value.replace("${", r"\${") if isinstance(value, str) else value
 
 
 def split_override(text: str) -> tuple[str, str]:

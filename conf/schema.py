@@ -134,5 +134,8 @@ RENAMED = {
     "caption.weights": "extractor.run_weights",
 }
 
-# Keys of version 0.1 that are gone, and what messages call their successors.
-REPLACED = {"corpus.convert": "corpus.strict, with the opposite meaning: pictures are converted unless it is true,"}
+# Keys of version 0.1 that are gone, with what to do.
+REMOVED = {
+    "corpus.convert": "it was replaced by corpus.strict, which has the opposite meaning: pictures are converted unless it is true",
+    "train.gradient_sides": "it was removed, since PowerSGD always sends both factors; leave it out",
+}

@@ -27,7 +27,7 @@ class ConfigError(InputError):
 def validated(
     kind: type[Kind],
     values: Iterable[tuple[str, Any]],
-    renamed: Mapping[str, str] | None = None,
+    advice: Mapping[str, str] | None = None,
     help_command: str = "",
 ) -> Kind:
     """An instance of a configuration class from (dotted key, value) pairs; a later pair replaces an earlier one.
@@ -35,7 +35,7 @@ def validated(
     Args:
         kind: A dataclass, whose defaults hold for all other keys.
         values: As YAML gives them. A text key takes any plain value as text.
-        renamed: New names of keys that were renamed, for messages.
+        advice: What to say of keys that earlier versions had: `it is optimizer.name now`.
         help_command: The command that lists all keys, for messages.
 
     Raises:
@@ -49,7 +49,7 @@ def validated(
         elif mapping := _mapping_of(name, known):
             given[mapping] = _with_entry(given.get(mapping, {}), name.removeprefix(f"{mapping}."), value)
         else:
-            raise ConfigError(_unknown(name, known, renamed or {}, help_command))
+            raise ConfigError(_unknown(name, known, advice or {}, help_command))
     for name, value in given.items():
         _require_valid_entries(known[name], value, help_command)
     try:
@@ -75,10 +75,10 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return difflib.get_close_matches(name, list(names), n=1, cutoff=0.0)[0]
 
 
-def _unknown(name: str, known: Mapping[str, Key], renamed: Mapping[str, str], help_command: str) -> str:
+def _unknown(name: str, known: Mapping[str, Key], advice: Mapping[str, str], help_command: str) -> str:
     lists_all = f"; {help_command} lists all keys" if help_command else ""
-    if name in renamed:
-        return f"{name}: unknown key; it is {renamed[name]} now{lists_all}"
+    if name in advice:
+        return f"{name}: unknown key; {advice[name]}{lists_all}"
     same_name = [key for key in known if key.rpartition(".")[2] == name]
     return f"{name}: unknown key; the nearest known one is {(same_name or [nearest(name, known)])[0]}{lists_all}"
 

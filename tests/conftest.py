@@ -227,7 +227,7 @@ class Finished:
 
 def spark_submit(job: str, *arguments: str, flags: tuple[str, ...] = (), cwd: Path = ROOT) -> Finished:
     """The real command, from the environment that runs the tests, with a JVM that compiles quickly."""
-    quick = "--driver-java-options=-XX:TieredStopAtLevel=1"
+    quick = "--driver-java-options=-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
     command = [
         str(Path(sys.executable).parent / "spark-submit"),
         quick,

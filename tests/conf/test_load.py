@@ -218,3 +218,14 @@ def test_a_dump_is_read_again_with_equal_values():
     again = settings_of(conf.to_yaml(settings))
     assert again == settings
     assert (again.train.epochs, again.optimizer.learning_rate, again.corpus.strict) == (3, 1e-5, True)
+
+
+def test_a_removed_key_says_what_to_do():
+    with pytest.raises(conf.ConfigError, match=r"train\.gradient_sides: unknown key; it was removed.*leave it out"):
+        conf.load(None, ["train.gradient_sides=1"])
+
+
+def test_a_text_with_a_dollar_sign_survives_yaml(tmp_path):
+    settings = conf.load(None, ["corpus.root=/data/${year}/photos"])
+    (tmp_path / "config.yaml").write_text(conf.to_yaml(settings))
+    assert conf.load(str(tmp_path / "config.yaml")).corpus.root == "/data/${year}/photos"

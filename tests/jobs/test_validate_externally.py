@@ -80,3 +80,4 @@ def test_one_command_writes_the_whole_page(validated):
     page = (workspace.folder / "runs" / outcomes["evaluate"].run / "report" / "index.html").read_text()
     assert "Training photos against the split" in page
     assert "jobs/explain.py" not in page  # the hint where there are no explanations
+    assert "Not available yet" not in page

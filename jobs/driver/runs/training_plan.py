@@ -48,7 +48,7 @@ class RunSpec:
 def specify_run(job: Job) -> RunSpec:
     """The run that the job's configuration and tables describe.
 
-    With run.id=auto (or latest), its id is the fingerprint of its identity, so that the same command resumes it.
+    With run.id=auto, its id is the fingerprint of its identity, so that the same command resumes it.
 
     Raises:
         InputError: If the configuration and the tables do not match.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 
 import keras
 from conftest import ROOT
@@ -18,7 +19,7 @@ MBIT = 20
 def test_a_study_measures_one_and_two_nodes_and_continues_where_it_was_stopped(parquet_pipeline, tmp_path):
     settings_for(tmp_path)  # skips if the machine cannot run a laboratory
     workspace, _outcomes = parquet_pipeline
-    settings = OmegaConf.structured(workspace.job("train").settings)
+    settings = OmegaConf.create(asdict(workspace.job("train").settings))
     del settings.run, settings.paths.runs  # they differ between trainings
     OmegaConf.save(settings, tmp_path / "config.yaml")
     study = {

@@ -5,7 +5,7 @@ import pytest
 from nltk.translate.bleu_score import corpus_bleu
 from pyspark.sql import functions as F
 
-from conf.schema import Compare
+from conf.schema import Bootstrap
 from jobs.driver.scoring import nearest
 from jobs.driver.scoring.scores import score_captions
 from udfs.scoring.cider import cider_d, count_documents
@@ -46,7 +46,7 @@ def bleu4(pairs) -> float:
 
 def test_scores_equal_those_of_plain_programs(tables, monkeypatch):
     monkeypatch.setattr(nearest, "QUERY_BYTES", 3 * 4 * SIZE)  # of three photos, so that there are several blocks
-    metrics = score_captions(*tables, Compare(resamples=200))
+    metrics = score_captions(*tables, Bootstrap(resamples=200))
     scored, captions, features = ([tuple(row) for row in table.collect()] for table in tables)
     assert metrics["bleu4"] == pytest.approx(bleu4([(own, references) for _, own, references in scored]), abs=1e-9)
     bounded = [(f"startseq {own} endseq", [f"startseq {r} endseq" for r in all_]) for _, own, all_ in scored]
@@ -77,5 +77,5 @@ def test_scores_equal_those_of_plain_programs(tables, monkeypatch):
 def test_without_second_captions_there_is_no_human(tables):
     scored, captions, features = tables
     alone = scored.withColumn("references", F.slice("references", 1, 1))
-    metrics = score_captions(alone, captions, features, Compare(resamples=100))
+    metrics = score_captions(alone, captions, features, Bootstrap(resamples=100))
     assert list(metrics["baselines"]) == ["most_frequent_caption", "shuffled_photos", "nearest_photo"]
