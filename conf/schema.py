@@ -20,8 +20,8 @@ from conf.sections.results import (
 from conf.sections.training import Communication, Model, Optimizer, Recovery, Run, Tracking, Train
 
 __all__ = [
+    "REMOVED",
     "RENAMED",
-    "REPLACED",
     "SHORT_NAMES",
     "Bootstrap",
     "Caption",
@@ -136,6 +136,6 @@ RENAMED = {
 
 # Keys of version 0.1 that are gone, with what to do.
 REMOVED = {
-    "corpus.convert": "it was replaced by corpus.strict, which has the opposite meaning: pictures are converted unless it is true",
+    "corpus.convert": "corpus.strict replaces it with the opposite meaning: pictures are converted unless it is true",
     "train.gradient_sides": "it was removed, since PowerSGD always sends both factors; leave it out",
 }
