@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import asdict
 
 from pyspark import StorageLevel
@@ -76,10 +75,6 @@ def photo_folder(job: Job, folder: str) -> str:
     uri, storage = absolute(folder).rstrip("/"), HadoopFiles(job.spark)
     if not storage.exists(uri) or not storage.is_folder(uri):
         raise InputError(f"caption.photos: {folder} is not a folder that can be read; give photos=FOLDER")
-    if re.search(r"[][{}*?]", uri):
-        raise InputError(
-            f"caption.photos: found one of []{{}}*? in {folder}, which Spark takes for a pattern; rename the folder"
-        )
     return uri
 
 

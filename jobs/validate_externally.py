@@ -30,6 +30,7 @@ from pyspark.sql import functions as F
 from jobs.driver.command import Outcome, run_job
 from jobs.driver.corpus.captions import accept_or_refuse
 from jobs.driver.corpus.configured_extractor import resolve_extractor, ship_weights
+from jobs.driver.corpus.inspection import log_files
 from jobs.driver.corpus.layouts import NoCaptions, at_root, find_corpus, find_photos
 from jobs.driver.corpus.photo_features import list_photos, update_features
 from jobs.driver.job import Job
@@ -177,6 +178,7 @@ def captions_of(other: Job) -> DataFrame | None:
         corpus = replace(find_corpus(other.spark, other.settings), uses_splits=False)
     except NoCaptions:
         return None
+    log_files(other, corpus)
     accepted = accept_or_refuse(other, corpus).where("reason IS NULL")
     captions = accepted.select("image_id", "caption_no", "text", "words").persist(KEPT)
     return None if captions.isEmpty() else captions

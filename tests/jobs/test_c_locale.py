@@ -2,7 +2,7 @@
 
 import json
 
-from conftest import spark_submit
+from conftest import SMALL_NETWORK, spark_submit
 from PIL import Image
 
 
@@ -17,8 +17,7 @@ def test_names_beyond_ascii_are_read_in_the_c_locale(tmp_path, monkeypatch):
     (tmp_path / "captions ü.csv").write_text("\n".join(["image,caption,split", *rows]))
     monkeypatch.setenv("LC_ALL", "C")
     overrides = [f"corpus.root={tmp_path}", f"paths.warehouse={tmp_path}/warehouse", "storage.format=parquet"]
-    network = ["extractor.name=mobilenet_v2", "extractor.weights=random:0", "extractor.pooling=avg"]
-    done = spark_submit("extract_features", *overrides, *network)
+    done = spark_submit("extract_features", *overrides, *SMALL_NETWORK, "extractor.pooling=avg")
     assert done.code == 0, done.stderr
     line = json.loads(done.stdout)
     assert (line["rows_in"], line["written"], line["quarantined"]) == (3, 3, 0)

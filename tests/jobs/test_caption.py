@@ -130,7 +130,7 @@ def test_bad_photos_and_runs_are_refused_one_by_one(finished, tmp_path):
     [
         ([], r"caption\.photos: found none"),
         (["photos={0}/absent"], r"caption\.photos: .*absent is not a folder"),
-        (["photos={0}/some [old] photos"], r"caption\.photos: found one of"),
+        (["photos={0}/some [old] photos"], r"caption\.photos: found no files in .*some \[old\] photos"),
         (["photos={0}/photos", "caption.output={0}/photos"], r"caption\.output: found something in .*photos"),
         (["photos={0}/photos", "caption.output={0}/photos", "caption.format=delta"], r"caption\.output: found something"),
         (["photos={0}/photos", "extractor.run_weights=random:1"],

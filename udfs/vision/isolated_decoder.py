@@ -14,7 +14,7 @@ from dataclasses import asdict
 import numpy as np
 
 from udfs.vision.decode import Photo, PhotoLimits, PhotoRefused, well_formed
-from udfs.vision.decoder_process import ANSWER, READY, REQUEST, receive, receive_into
+from udfs.vision.decoder_process import ANSWER, READY, REQUEST, receive, receive_into, send
 
 # What a decoder needs of its environment. The rest, which may hold secrets, is kept from it.
 ENVIRONMENT = {"PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "VIRTUAL_ENV", "HOME", "TMPDIR", "LANG"}
@@ -105,8 +105,7 @@ class IsolatedDecoder:
         self._connection.settimeout(WAIT * self._cpu_seconds)
 
     def _ask(self, content: bytes | memoryview, size: tuple[int, int]) -> Photo:
-        self._connection.sendall(REQUEST.pack(len(content), *size))
-        self._connection.sendall(content)
+        send(self._connection, REQUEST.pack(len(content), *size), content)
         described, length = ANSWER.unpack(receive(self._connection, ANSWER.size))
         pixels = np.empty((*size, 3), "uint8")
         if described > MOST_DESCRIPTION or length not in (0, pixels.nbytes):

@@ -15,7 +15,7 @@ from udfs.errors import one_line
 INSTALL = "pip install 'captioner-on-spark[formats]' on the driver and on every executor"
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
-    *(".heic", ".heif", ".hif", ".avif", ".jxl"),
+    *(".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2"),
 )
 # Formats that Pillow reads only with a plug-in: its module, and the function that registers it (None: the import does).
 PLUGINS = {"HEIF": ("pillow_heif", "register_heif_opener"), "JXL": ("pillow_jxl", None)}

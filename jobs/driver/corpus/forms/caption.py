@@ -10,8 +10,9 @@ from functools import cached_property
 from typing import NamedTuple, Protocol
 
 from udfs.errors import InputError
+from udfs.vision.picture_formats import SUFFIXES
 
-PICTURE = r"\.(?:jpe?g|png|webp|bmp|gif|tiff?|heic|heif|avif|jxl|jp2)"
+PICTURE = "(?:" + "|".join(re.escape(suffix) for suffix in sorted(SUFFIXES, key=len, reverse=True)) + ")"
 IS_PICTURE = re.compile(rf"[^\t]*{PICTURE}\s*", re.IGNORECASE)
 PICTURE_NAME = re.compile(rf"""[^"'\s,;|/\\#]+{PICTURE}(?![A-Za-z0-9])""", re.IGNORECASE)
 BYTE_ORDER_MARKS = (
