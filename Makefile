@@ -75,8 +75,9 @@ check: setup
 	@echo "== imports: lint-imports"
 	@$(BIN)/lint-imports --no-logo --cache-dir $(VENV)/.import_linter
 
+# The laboratory's tests mostly wait for its slow links, so they run beside the others.
 test: setup airflow
-	$(BIN)/python -m pytest tests
+	@sh tests/run_all.sh $(BIN)/python
 
 fuzz: setup
 	FUZZ_MUTATIONS=$${FUZZ_MUTATIONS:-10000} $(BIN)/python -m pytest -s tests/udfs/vision/test_fuzz.py
