@@ -47,12 +47,12 @@ def jvm_check(spark: SparkSession) -> Check:
 
 
 def file_names_check(spark: SparkSession) -> Check:
-    """Whether the JVM can open files with names in any script. A job whose photos have such names refuses to begin."""
+    """Whether the JVM can open files with names in any script. Photos of local folders are opened by Python in any case."""
     encoding = file_name_encoding(spark)
     if can_encode(SCRIPTS, encoding):
         return Check("LC_ALL", "ok", f"{encoding} for file names in the JVM")
     return Check(
-        "LC_ALL", "warning", f"{encoding} for file names in the JVM, which cannot hold names like é.jpg", ADVICE
+        "LC_ALL", "warning", f"{encoding} for file names in the JVM, which cannot hold names such as é", ADVICE
     )
 
 

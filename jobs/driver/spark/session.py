@@ -15,7 +15,9 @@ from pyspark.sql import SparkSession
 
 from conf import Settings
 from jobs.driver.environment.check import require_no_errors
+from jobs.driver.environment.file_names import require_unicode_file_names
 from jobs.driver.environment.session_checks import session_checks
+from jobs.driver.spark.hadoop_files import absolute
 from jobs.driver.spark.spark_home import DELTA_SETTINGS, packages_flag
 from udfs.errors import InputError
 
@@ -40,6 +42,9 @@ def open_session(name: str, settings: Settings) -> SparkSession:
     if spark.sparkContext.applicationId not in _checked:  # the jobs of run_pipeline share a session
         require_no_errors(session_checks(spark), logging.getLogger(name))
         _checked.add(str(spark.sparkContext.applicationId))
+    # With another encoding, Hadoop would read and write places with question marks in their names.
+    places = (settings.paths.warehouse, settings.paths.runs, settings.corpus.root)
+    require_unicode_file_names(spark, map(absolute, places))
     if settings.storage.format == "delta":
         require_delta(spark)
     slots = spark.sparkContext.defaultParallelism

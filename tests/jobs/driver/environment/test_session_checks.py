@@ -29,7 +29,11 @@ try:
     spark = open_session("small", conf.load(None, ["storage.format=parquet"]))
     print(file_name_encoding(spark))
     require_unicode_file_names(spark, ["dog.jpg"])
-    require_unicode_file_names(spark, ["dog.jpg", "ünï.jpg", "照片.jpg"])
+    try:
+        require_unicode_file_names(spark, ["dog.jpg", "ünï.jpg", "照片.jpg"])
+    except InputError as error:
+        print(error)
+    open_session("small", conf.load(None, ["storage.format=parquet", "paths.warehouse=/tmp/été"]))
 except InputError as error:
     print(error)
 """
@@ -83,10 +87,11 @@ def test_any_name_is_accepted_where_names_are_unicode(spark):
 def test_a_jvm_that_cannot_hold_names_is_a_warning_and_an_error_if_photos_have_such_names(tmp_path):
     done = open_in(tmp_path, LC_ALL="C")
     assert done.returncode == 0, done.stderr
-    encoding, refusal = done.stdout.splitlines()
+    encoding, refusal, place = done.stdout.splitlines()
     assert encoding == "ANSI_X3.4-1968"
     assert refusal.startswith("LC_ALL: found the file name 'ünï.jpg' and 1 others, which Spark's JVM cannot open")
     assert refusal.endswith("LC_ALL=C.UTF-8 in its environment, on a cluster also in that of the executors")
+    assert place.startswith("LC_ALL: found the file name '/tmp/été', which Spark's JVM cannot open")
     assert "small: LC_ALL: found ANSI_X3.4-1968 for file names in the JVM" in done.stderr
 
 
