@@ -25,11 +25,14 @@ class Corpus:
     ] = field(default_factory=dict)
     encoding: Annotated[str, text("encoding of the caption files, such as cp1252; auto: UTF-8 or UTF-16")] = "auto"
     splits: Annotated[
-        dict[str, str], key("split lists, relative to corpus.root, such as {train: a.txt, dev: b.txt}; {}: found by name")
+        dict[str, str],
+        key("split lists, relative to corpus.root, such as {train: a.txt, dev: b.txt}; {}: found by name"),
     ] = field(default_factory=dict)
     match: Annotated[
         Literal["exact", "base_name", "ignore_case", "normalised"],
-        key("what of a photo's name must be equal in captions and lists; normalised ignores folder, case, form and suffix"),
+        key(
+            "what of a photo's name must be equal in captions and lists; normalised ignores folder, case, form and suffix"
+        ),
     ] = "exact"
     dry_run: Annotated[bool, key("show how the corpus is read, and write nothing")] = False
     validation_split: Annotated[
