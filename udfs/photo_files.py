@@ -15,12 +15,14 @@ CHUNK = 2**20  # bytes read at a time to hash a file
 Batches = Iterator[pa.RecordBatch]
 
 
-def hash_files(folder: str, max_bytes: int, batches: Batches) -> Batches:
+def hash_files(folder: str, max_bytes: int, listing: str, batches: Batches) -> Batches:
     """Hashes files.
 
     Args:
         folder: The local folder.
         max_bytes: Files that are larger are not read.
+        listing: A text that no other listing has. Otherwise Spark takes two listings of equal names and sizes for the same
+            query, and answers the second from the cached rows of the first.
         batches: Rows (image_id, length, problem): a file's path below the folder, and why it cannot be read, or null.
 
     Yields:

@@ -56,6 +56,13 @@ def test_a_folder_that_looks_like_a_pattern_is_read_and_not_its_neighbour(spark,
     assert not (tmp_path / "warehouse").exists()
 
 
+def test_a_photo_that_changed_but_not_in_size_is_read_again_in_the_same_session(spark, tmp_path):
+    for content in (b"first!", b"second"):
+        (tmp_path / "a.jpg").write_bytes(content)
+        (row,) = hashed_photos(spark, f"file://{tmp_path}", 100).persist().collect()
+        assert row.content_hash == hashlib.sha256(content).hexdigest()
+
+
 def test_a_store_that_spark_lists_accounts_for_what_spark_hides(spark, tmp_path):
     """viewfs is a file system of Hadoop's that is not local for this program."""
     photos = tmp_path / "photos [24]"

@@ -144,6 +144,14 @@ def test_the_csv_form(small):
     assert texts[("a.jpg", 1)] == 'A dog, and a "big" cat'
 
 
+def test_a_table_that_changed_is_read_again_in_the_same_session(small):
+    (small.corpus / "x.token.txt").unlink()
+    for word in ("dog", "cat"):
+        write(small, "captions.csv", "image,caption\n" + "".join(f'{name}.jpg,"A {word}"\n' for name in "abcde"))
+        assert small.run("tokenize_captions", "text.min_count=1").written == 5
+        assert {row.text for row in small.table("captions").read().collect()} == {f"A {word}"}
+
+
 def test_without_lists_a_hash_deals_the_splits(workspace):
     for path in workspace.corpus.glob("*Images.txt"):
         path.unlink()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from uuid import uuid4
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -68,7 +69,7 @@ def hashed_photos(spark: SparkSession, folder: str, max_bytes: int) -> DataFrame
         names = photo_names(spark, folder)
         tasks = max(1, min(len(names) // ROWS_PER_TASK, 100 * spark.sparkContext.defaultParallelism))
         rows = photo_ids(spark, names).repartition(max(tasks, spark.sparkContext.defaultParallelism))
-        return rows.mapInArrow(partial(hash_files, local, max_bytes), HASHED_SCHEMA)
+        return rows.mapInArrow(partial(hash_files, local, max_bytes, uuid4().hex), HASHED_SCHEMA)
     files = remote_files(spark, folder)
     small = F.col("length") <= max_bytes
     no_text = F.lit(None).cast("string")
