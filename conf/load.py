@@ -15,10 +15,12 @@ from yaml import YAMLError
 from conf.keys import keys_of
 from conf.schema import REMOVED, RENAMED, SHORT_NAMES, Settings
 from conf.validation import ConfigError, flatten, validated
+from udfs.errors import message_line
 
 Kind = TypeVar("Kind")
 SHIPPED = files("conf")  # the package's own YAML files; inside the archive if it is imported from a wheel
 HELP = "--help"
+QUOTED = 300  # characters of a library's message
 ADVICE = {old: f"it is {new} now" for old, new in RENAMED.items()} | REMOVED
 
 
@@ -77,7 +79,7 @@ def override_value(kind: type, name: str, text: str) -> Any:
         value = OmegaConf.from_dotlist([f"value={text}"])["value"]
     except (YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(
-            f"override {name}={text}: not readable as YAML: {_one_line(error)}; quote the value"
+            f"override {name}={text}: not readable as YAML: {message_line(error, QUOTED)}; quote the value"
         ) from error
     return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
 
@@ -99,10 +101,6 @@ def _file_values(kind: type, file: Any) -> list[tuple[str, Any]]:
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror or error}; give the path of a YAML file") from error
     except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not readable as YAML: {_one_line(error)}; correct the file") from error
+        raise ConfigError(f"{file}: not readable as YAML: {message_line(error, QUOTED)}; correct the file") from error
     assert isinstance(tree, Mapping)
     return list(flatten(kind, {str(name): value for name, value in tree.items()}))
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

@@ -80,8 +80,8 @@ def train(job: Job, run: RunSpec, plan: Plan, lease: Lease, photos: int) -> tupl
     """
     settings, workers = job.settings, job.settings.train.workers
     require_members(job.spark, workers, run.files, lease.attempt, worker_bytes(plan.task, plan, workers))
-    prepare_folder(job, run)
     config = to_yaml(settings)
+    prepare_folder(job, run, config)
     record_run(job, run.id, config, run.source.versions, {}, "running")
     job.log.info(
         f"run {run.id}, attempt {lease.attempt}: {workers} workers, {photos} photos, {plan.epochs} epochs, {run.files.uri}"
@@ -131,11 +131,11 @@ def uneven_shards(shards: int, workers: int) -> str | None:
     )
 
 
-def prepare_folder(job: Job, run: RunSpec) -> None:
+def prepare_folder(job: Job, run: RunSpec, config: str) -> None:
     """Writes what describes the run before it starts."""
     source = run.source
     vocabulary = job.warehouse.table("vocabulary").read(source.versions["vocabulary"])
-    files.write_text(run.files.config, to_yaml(job.settings))
+    files.write_text(run.files.config, config)
     write_json(
         run.files.vocabulary,
         {

@@ -10,7 +10,8 @@ import traceback
 from collections.abc import Callable
 
 from conf.keys import describe
-from udfs.errors import InputError
+from jobs.driver.spark.console import log_to_stderr
+from udfs.errors import InputError, message_line
 
 log = logging.getLogger("lab")
 
@@ -25,23 +26,16 @@ def run_command(name: str, work: Callable[[], None]) -> None:
         work: The command; takes no arguments.
     """
     log_to_stderr()
+    log.setLevel(logging.INFO)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         work()
     except InputError as error:
-        logging.getLogger(name).error(" ".join(str(error).split()))
+        logging.getLogger(name).error(message_line(error))
         sys.exit(2)
     except Exception:
         traceback.print_exc()
         sys.exit(1)
-
-
-def log_to_stderr() -> None:
-    """Sends log messages to standard error as `NAME: message`; of libraries only warnings and errors."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    log.setLevel(logging.INFO)
 
 
 def with_keys(kind: type) -> dict:

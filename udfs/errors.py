@@ -9,6 +9,11 @@ class InputError(ValueError):
     """
 
 
+def message_line(error: Exception, length: int | None = None) -> str:
+    """An exception's message as one line, of at most `length` characters if a length is given."""
+    return " ".join(str(error).split())[:length]
+
+
 def one_line(error: Exception, length: int = 200) -> str:
     """An exception's type and message as one line of at most `length` characters, to be quoted in a message."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:length]
+    return f"{type(error).__name__}: {message_line(error)}".rstrip()[:length]

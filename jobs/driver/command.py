@@ -23,8 +23,8 @@ from jobs.driver.environment.python_versions import explained
 from jobs.driver.job import Job
 from jobs.driver.runs.registry import NAMES, require_run_id
 from jobs.driver.runs.snapshot import keep_line
-from jobs.driver.spark.console import use_real_stderr
-from udfs.errors import InputError
+from jobs.driver.spark.console import log_to_stderr, use_real_stderr
+from udfs.errors import InputError, message_line
 
 
 @dataclass(kw_only=True)
@@ -129,19 +129,12 @@ def perform(job: Job, work: Work) -> tuple[Outcome, str]:
     return outcome, line
 
 
-def log_to_stderr() -> None:
-    """Sends log messages to standard error as `NAME: message`; of libraries only warnings and errors."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-
-
 def _log_failure(name: str, error: Exception) -> int:
     """Logs why a job failed; returns the exit code."""
     log = logging.getLogger(name)
     error = explained(error) or error
     if isinstance(error, InputError):
-        log.error(" ".join(str(error).split()))
+        log.error(message_line(error))
         return 2
     log.error("failed", exc_info=error)
     return 1

@@ -12,9 +12,11 @@ from conf.schema import Tracking
 from jobs.driver.runs.registry import read_json, write_json
 from udfs.engine.events import Epoch, Event
 from udfs.engine.metrics import EpochMetrics
+from udfs.errors import message_line
 from udfs.run_folder import RunFolder
 
 LOG = logging.getLogger("train")
+QUOTED = 200  # characters of the client's message
 LONGEST_VALUE = 500  # characters of a parameter that MLflow stores
 
 
@@ -34,7 +36,9 @@ def mlflow_logger(
     try:
         run = _MlflowRun(uri, settings.experiment, folder, run_id, parameters)
     except Exception as error:  # the client raises errors of many transports
-        LOG.warning("tracking.mlflow: %s cannot be used (%s); training continues without it", uri, _brief(error))
+        LOG.warning(
+            "tracking.mlflow: %s cannot be used (%s); training continues without it", uri, message_line(error, QUOTED)
+        )
         return None
 
     def log(event: Event) -> None:
@@ -43,13 +47,11 @@ def mlflow_logger(
         try:
             run.log(event.metrics)
         except Exception as error:
-            LOG.warning("tracking.mlflow: epoch %d was not logged (%s)", event.metrics.epoch, _brief(error))
+            LOG.warning(
+                "tracking.mlflow: epoch %d was not logged (%s)", event.metrics.epoch, message_line(error, QUOTED)
+            )
 
     return log
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 class _MlflowRun:

@@ -15,7 +15,7 @@ from conf import Settings
 from jobs.driver.environment.python_versions import compared, versions
 from udfs import files
 from udfs.engine.addresses import host_of
-from udfs.errors import InputError
+from udfs.errors import InputError, one_line
 from udfs.run_folder import RunFolder
 
 ENCRYPTION = ("spark.network.crypto.enabled", "spark.ssl.rpc.enabled", "spark.ssl.enabled")
@@ -112,7 +112,7 @@ def _check_member(folder: RunFolder, attempt: int, _: Iterator[Any]) -> Iterator
         files.write_text(probe, "")
         files.delete(probe)
     except (OSError, ValueError, ImportError) as error:
-        problem = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        problem = one_line(error)
     host = host_of(context.getTaskInfos()[context.partitionId()].address)
     yield {"host": host, "problem": problem, "free": _free_bytes(), "versions": versions()}
 

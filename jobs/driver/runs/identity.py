@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from typing import Any
 
 from conf import Settings
 from conf.keys import keys_of
 from conf.schema import RENAMED
+from udfs.engine.plan import CommunicationPlan
 from udfs.errors import InputError
 
 WORKERS = "train.workers"
@@ -27,8 +29,8 @@ def identity_of(settings: Settings, versions: dict[str, Any]) -> dict[str, Any]:
     """
     keys = keys_of(Settings)
     names = [name for name, key in keys.items() if key.affects_training]
-    if settings.communication.local_sgd_steps or settings.communication.powersgd_rank:
-        names.append(WORKERS)  # each worker has a state of its own then
+    if CommunicationPlan(**asdict(settings.communication)).workers_differ:
+        names.append(WORKERS)
     values = {name: _value(settings, name) for name in names}
     return values | {f"tables.{name}": version for name, version in versions.items()}
 

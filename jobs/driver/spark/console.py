@@ -7,6 +7,7 @@ get log lines, and progress bars would not see a terminal. The JVM still has the
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 from typing import Any
@@ -40,3 +41,10 @@ def use_real_stderr() -> None:
 
     SparkContext._ensure_initialized()
     sys.stderr = JvmStderr(SparkContext._gateway.jvm)
+
+
+def log_to_stderr() -> None:
+    """Sends log messages to standard error as `NAME: message`; of libraries only warnings and errors."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
