@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from msgspec import Meta
 
 
-def key(meaning: str, *, low: float | None = None, high: float | None = None, affects_training: bool = False) -> Meta:
+def key(
+    meaning: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    affects_training: bool = False,
+    original: Any = None,
+) -> Meta:
     """The annotation of a key, to be used as `Annotated[int, key("...", low=1)]`.
 
     Args:
@@ -16,8 +24,11 @@ def key(meaning: str, *, low: float | None = None, high: float | None = None, af
         high: The largest allowed number.
         affects_training: Whether the weights of a trained model depend on the key. Such keys are part of a run's identity:
             a run is resumed only with the same values.
+        original: What runs did before the key existed, if the default is something else.
     """
-    return Meta(ge=low, le=high, description=meaning, extra={"affects_training": affects_training})
+    return Meta(
+        ge=low, le=high, description=meaning, extra={"affects_training": affects_training, "original": original}
+    )
 
 
 def text(meaning: str, *, affects_training: bool = False) -> Meta:

@@ -15,7 +15,11 @@ TYPE_WORDS = {int: "whole number", float: "number", bool: "true or false", str: 
 
 @dataclass(frozen=True)
 class Key:
-    """One key. `type`: without annotations; `choices`: the allowed texts, if limited; `expected`: what it accepts, in words."""
+    """One key.
+
+    `type`: without annotations; `choices`: the allowed texts, if limited; `expected`: what it accepts, in words; `original`: what
+    runs did before the key existed.
+    """
 
     name: str
     type: Any
@@ -24,6 +28,7 @@ class Key:
     choices: tuple[str, ...] = ()
     expected: str = ""
     affects_training: bool = False
+    original: Any = None
 
 
 @cache
@@ -92,6 +97,7 @@ def _key(field: dataclasses.Field[Any], hint: Any) -> Key:
     plain, *metas = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     choices = get_args(plain) if get_origin(plain) is Literal else ()
     default = field.default_factory() if callable(field.default_factory) else field.default
+    originals = [extra["original"] for meta in metas if (extra := meta.extra or {}).get("original") is not None]
     return Key(
         field.name,
         str if choices else plain,
@@ -100,4 +106,5 @@ def _key(field: dataclasses.Field[Any], hint: Any) -> Key:
         choices,
         accepted(hint),
         any((meta.extra or {}).get("affects_training") for meta in metas),
+        next(iter(originals), default),
     )

@@ -114,11 +114,11 @@ def explain(job: Job, run: TrainedRun, output: str, photos: DataFrame) -> DataFr
     """
     spark, settings = job.spark, job.settings
     cores, slots = int(spark.conf.get("spark.task.cpus", "1")), spark.sparkContext.defaultParallelism
-    captioner = run.captioner(spark, search_of(settings))
+    captioner = run.captioner(spark, settings.model.topology, search_of(settings))
     rows = photos.withColumn("sanity", F.col("place") < settings.explain.sanity_photos)
     with run.shipped_extractor(job) as (extractor, weights), arrow_batches(spark, 1):
         source = ExplainInputs(
-            extractor, weights, captioner.model, captioner.vocabulary, captioner.search,
+            extractor, weights, captioner.model, captioner.topology, captioner.vocabulary, captioner.search,
             photo_limits(settings), output,
         )  # fmt: skip
         work = partial(explain_photos, source, effort(job), cores)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from udfs.captioner.model import CaptionerShape
+from udfs.captioner.shape import CaptionerShape
 from udfs.captioner.training import CaptionerTask
 from udfs.engine.plan import CommunicationPlan, OptimizerPlan, Plan
 

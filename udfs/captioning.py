@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from udfs import files
-from udfs.captioner.beam_search import Decoder, Search, load_captioner
+from udfs.captioner.beam_search import Decoder, Search
+from udfs.captioner.model import load_captioner
 from udfs.captioner.vocabulary import Vocabulary
 from udfs.errors import InputError, one_line
 from udfs.process_cache import load_once
@@ -24,7 +25,7 @@ from udfs.vision.extractor import Extractor, load_network
 from udfs.vision.weights import resolve_weights
 
 if TYPE_CHECKING:
-    from udfs.keras_setup import keras
+    from udfs.captioner.topologies.base import Captioner
 
 DEFAULT_SEARCH, DEFAULT_LIMITS = Search(beam_width=3), PhotoLimits()
 
@@ -35,6 +36,7 @@ def caption_photo(
     weights: str = "auto",
     search: Search = DEFAULT_SEARCH,
     limits: PhotoLimits = DEFAULT_LIMITS,
+    topology: str = "merge",
 ) -> str:
     """Returns the caption of one photo. The networks stay in memory for the next call with the same run and settings.
 
@@ -45,6 +47,7 @@ def caption_photo(
             `random:SEED`, or the path or URI of a file.
         search: How captions are generated.
         limits: Which photos are accepted.
+        topology: `package.module:Class` of the run's topology, if it is not one of the project's.
 
     Raises:
         InputError: The run or its weights cannot be used.
@@ -52,21 +55,26 @@ def caption_photo(
         OSError: The photo cannot be read.
     """
     content = photo if isinstance(photo, bytes) else files.read_bytes(photo)
-    return load_once(PhotoCaptioner, run, weights, search, limits).caption(content)
+    return load_once(PhotoCaptioner, run, weights, search, limits, topology).caption(content)
 
 
 class PhotoCaptioner:
     """The captioner of a finished run together with its feature extractor. Arguments and errors as in `caption_photo`."""
 
     def __init__(
-        self, run: str, weights: str = "auto", search: Search = DEFAULT_SEARCH, limits: PhotoLimits = DEFAULT_LIMITS
+        self,
+        run: str,
+        weights: str = "auto",
+        search: Search = DEFAULT_SEARCH,
+        limits: PhotoLimits = DEFAULT_LIMITS,
+        topology: str = "merge",
     ):
         with tempfile.TemporaryDirectory() as scratch:
             extractor, weights_file = resolve_run_extractor(run, weights, scratch, "weights")
             self._network = load_network(extractor, weights_file)
         folder = _run_folder(run)
         self._vocabulary, self._limits = _vocabulary(folder), limits
-        captioner = load_captioner(_read(folder, folder.model))
+        captioner = load_captioner(_read(folder, folder.model), topology)
         _require_fit(folder, captioner, len(self._vocabulary.tokens), math.prod(self._network.feature_shape))
         self._decoder = Decoder(captioner, self._vocabulary.max_length, search)
 
@@ -80,7 +88,7 @@ class PhotoCaptioner:
             udfs.vision.decode.PhotoRefused: The file is not an accepted picture.
         """
         pixels = decode_photo(content, self._network.photo_size, self._limits)
-        feature = self._network.predict(pixels[None]).numpy().reshape(1, -1)
+        feature = self._network.predict(pixels[None]).numpy()
         (caption,) = self._decoder.captions(feature)
         return self._vocabulary.text(caption)
 
@@ -128,8 +136,8 @@ def resolve_run_extractor(run: str, weights: str, scratch: str, key: str) -> tup
     return replace(extractor, weights=source), file
 
 
-def _require_fit(folder: RunFolder, captioner: keras.Model, tokens: int, feature_size: int) -> None:
-    sizes = (captioner.inputs[1].shape[-1], captioner.output.shape[-1])
+def _require_fit(folder: RunFolder, captioner: Captioner, tokens: int, feature_size: int) -> None:
+    sizes = (captioner.shape.feature_size, captioner.shape.vocabulary_size)
     if sizes != (feature_size, tokens):
         raise InputError(
             f"{folder.model}: found a model from {sizes[0]} features to {sizes[1]} tokens, expected {feature_size} and {tokens} "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from conf.key import key, text, training_key
@@ -21,6 +21,24 @@ class Run:
 
 @dataclass
 class Model:
+    topology: Annotated[
+        str,
+        text(
+            "architecture of the captioner: merge, attention (needs feature maps), or package.module:Class",
+            affects_training=True,
+        ),
+    ] = "merge"
+    options: Annotated[
+        dict[str, float], training_key("further sizes of the topology, such as {heads: 8, key_dim: 512} of attention")
+    ] = field(default_factory=dict)
+    normalise: Annotated[
+        Literal["none", "centred", "standardised"],
+        training_key(
+            "features minus their mean over the training photos, divided by one standard deviation (centred) or by that of "
+            "each channel (standardised)",
+            original="none",
+        ),
+    ] = "centred"
     embedding_dim: Annotated[int, training_key("size of a word's embedding", low=1)] = 256
     lstm_units: Annotated[int, training_key("size of the LSTM's state and of the dense layers", low=1)] = 256
     dropout: Annotated[

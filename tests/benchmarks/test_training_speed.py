@@ -13,7 +13,8 @@ import pytest
 from conftest import Workspace, spark_submit
 
 from jobs.driver.runs.training_plan import split_files
-from udfs.captioner.model import CaptionerShape, build_captioner
+from udfs.captioner.model import build_captioner
+from udfs.captioner.shape import CaptionerShape
 from udfs.captioner.training import CaptionerTask
 from udfs.engine.reader import read_file
 
@@ -82,7 +83,7 @@ def test_an_epoch_keeps_up_with_plain_keras(flickr8k, workers, threads, window):
     history = [json.loads(line) for line in (flickr8k.folder / "runs" / run / "metrics.jsonl").read_text().splitlines()]
     ours = max(line["words_per_second"] for line in history[1:])
     vocabulary = json.loads((flickr8k.folder / "runs" / run / "vocabulary.json").read_text())["tokens"]
-    plain = plain_words_per_second(flickr8k, CaptionerShape(len(vocabulary), 1280))
+    plain = plain_words_per_second(flickr8k, CaptionerShape(len(vocabulary), (1280,)))
     print(
         f"\ntraining: workers={workers} threads={threads} bucket_by_length={window}: {ours:.0f} words/s, "
         f"{plain:.0f} with Keras fit, ratio {ours / plain:.2f}"

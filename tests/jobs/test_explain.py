@@ -11,7 +11,8 @@ from PIL import Image
 
 from jobs.driver.corpus.configured_extractor import resolve_extractor
 from jobs.driver.runs.registry import run_folder
-from udfs.captioner.model import CaptionerShape, build_captioner
+from udfs.captioner.model import build_captioner
+from udfs.captioner.shape import CaptionerShape
 from udfs.errors import InputError
 from udfs.explain.task import file_stem
 from udfs.explain.word_explanations import METHODS
@@ -37,7 +38,7 @@ def save_run(workspace: Workspace, name: str) -> None:
     settings = workspace.job("explain").settings
     extractor, _ = resolve_extractor(settings, "")
     keras.utils.set_random_seed(1)
-    captioner = build_captioner(CaptionerShape(len(WORDS), 144, embedding_dim=8, lstm_units=8))
+    captioner = build_captioner(CaptionerShape(len(WORDS), (144,), embedding_dim=8, lstm_units=8))
     for variable in captioner.trainable_variables:
         variable.assign(variable * 4)
     captioner.get_layer("logits").bias.assign([-100.0 * (word == "<end>") for word in WORDS])

@@ -15,9 +15,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from keras_merge import keras_merge
 from PIL import Image
 
-from udfs.captioner.model import CaptionerShape, build_captioner
+from udfs.captioner.model import build_captioner
+from udfs.captioner.shape import CaptionerShape
 from udfs.captioner.text import RESERVED
 from udfs.captioning import caption_photo
 from udfs.errors import InputError
@@ -26,7 +28,7 @@ from udfs.vision.weights import file_hash, random_weights_hash
 
 EXTRACTOR = Extractor("mobilenet_v2", "out_relu", "avg", "float32", "random:0", random_weights_hash(0))
 TOKENS = [*RESERVED, *(f"w{number}" for number in range(9))]
-SHAPE = CaptionerShape(len(TOKENS), feature_size=1280, embedding_dim=4, lstm_units=4, dropout=0.0)
+SHAPE = CaptionerShape(len(TOKENS), feature_shape=(1280,), embedding_dim=4, lstm_units=4, dropout=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,7 @@ class Payload:
 
 def lambda_model(run: Path, trace: Path) -> None:
     """A captioner's model with a Lambda layer of code behind it."""
-    model = build_captioner(SHAPE)
+    model = keras_merge(SHAPE)
     code = keras.layers.Lambda(lambda logits: (__import__("os").mkdir("TRACE"), logits)[1], output_shape=lambda s: s)
     keras.Model(model.inputs, code(model.output)).save(run / "model.keras")
     shutil.rmtree("TRACE", ignore_errors=True)  # Keras may run the code when the model is built
@@ -82,14 +84,23 @@ def pickled_model(run: Path, trace: Path) -> None:
     (run / "model.keras").write_bytes(pickle.dumps(Payload(trace)))
 
 
+def named_class_model(run: Path, trace: Path) -> None:
+    """A configuration that names another class for the captioner, as Keras's own format can."""
+    change_model(run, lambda config: config.update(
+        module="subprocess", class_name="Popen", registered_name=None, config={"args": ["mkdir", str(trace)]}
+    ))  # fmt: skip
+
+
 def named_function_model(run: Path, trace: Path) -> None:
-    """A configuration that names another class for a layer, as Keras's own format can."""
+    """A functional model, as earlier versions saved it, that names another class for a layer."""
+    keras_merge(SHAPE).save(run / "model.keras")
     change_model(run, lambda config: config["config"]["layers"][2].update(
         module="subprocess", class_name="Popen", registered_name=None, config={"args": ["mkdir", str(trace)]}
     ))  # fmt: skip
 
 
 def named_activation_model(run: Path, trace: Path) -> None:
+    keras_merge(SHAPE).save(run / "model.keras")
     dense = "photo_dense"
 
     def change(config: dict) -> None:
@@ -113,7 +124,9 @@ def change_model(run: Path, change: Callable[[dict], None]) -> None:
             archive.writestr(name, content)
 
 
-@pytest.mark.parametrize("forge", [lambda_model, pickled_model, named_function_model, named_activation_model])
+@pytest.mark.parametrize(
+    "forge", [lambda_model, pickled_model, named_class_model, named_function_model, named_activation_model]
+)
 def test_code_in_a_model_file_is_refused_and_not_run(run, photo, tmp_path, monkeypatch, forge):
     monkeypatch.chdir(tmp_path)
     forge(run, tmp_path / "TRACE")
@@ -128,7 +141,7 @@ def other_architecture(run: Path) -> None:
 
 
 def other_sizes(run: Path) -> None:
-    build_captioner(replace(SHAPE, feature_size=7)).save(run / "model.keras")
+    build_captioner(replace(SHAPE, feature_shape=(7,))).save(run / "model.keras")
 
 
 def unknown_field(run: Path) -> None:

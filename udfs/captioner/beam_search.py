@@ -1,9 +1,7 @@
-"""Generates captions by beam search, a batch of photos at a time; the LSTM's state is carried from word to word."""
+"""Generates captions by beam search, a batch of photos at a time; the captioner's state is carried from word to word."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,17 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from udfs.captioner.model import TRUNK_OUTPUT, logits_head
+from udfs.captioner.model import load_captioner
 from udfs.captioner.text import END, PADDING, START, UNKNOWN
 from udfs.captioner.vocabulary import Vocabulary
-from udfs.errors import InputError, one_line
 from udfs.process_cache import load_once
 from udfs.vision.features import feature_rows
 
 if TYPE_CHECKING:
-    from udfs.keras_setup import keras
+    from udfs.captioner.topologies.base import Captioner
 
-LAYERS = ("embedding", "lstm", "photo_dense", TRUNK_OUTPUT)  # what every captioner has
 NEVER_GENERATED = (PADDING, START, UNKNOWN)
 
 
@@ -60,28 +56,27 @@ class Decoder:
         search: How captions are generated.
     """
 
-    def __init__(self, captioner: keras.Model, max_length: int, search: Search = GREEDY):
+    def __init__(self, captioner: Captioner, max_length: int, search: Search = GREEDY):
         import tensorflow as tf
 
-        layer, photo = captioner.get_layer, captioner.inputs[1]
-        self._embedding, self._cell, self._photo_dense = layer("embedding"), layer("lstm").cell, layer("photo_dense")
-        self._merge, self._head = layer(TRUNK_OUTPUT), logits_head(captioner)
-        self._max_length, self._search, self._dtype = max_length, search, photo.dtype
-        self._forbidden = np.zeros(captioner.output.shape[-1], photo.dtype)  # added to the logits
+        shape, dtype = captioner.shape, captioner.variable_dtype
+        self._captioner, self._max_length, self._search, self._dtype = captioner, max_length, search, dtype
+        self._forbidden = np.zeros(shape.vocabulary_size, dtype)  # added to the logits
         self._forbidden[list(NEVER_GENERATED)] = -np.inf
-        signature = [tf.TensorSpec((None, photo.shape[1]), photo.dtype)]
+        signature = [tf.TensorSpec((None, *shape.feature_shape), dtype)]
         self._decode = tf.function(self._beam_search, input_signature=signature)
 
     def captions(self, photo: np.ndarray) -> list[list[int]]:
         """Returns one caption per photo: the token ids of its words, without the end token.
 
         Args:
-            photo: The photos' features, (photos, feature size).
+            photo: The photos' features, (photos, *feature shape).
         """
         return self.scored_captions(photo)[0]
 
     def scored_captions(self, photo: np.ndarray) -> tuple[list[list[int]], np.ndarray]:
         """Returns the captions as `captions` does, and their scores: float (photos,), in nats."""
+        photo = photo.reshape(-1, *self._captioner.shape.feature_shape)
         rows, scores = self._decode(photo.astype(self._dtype, copy=False))
         captions = [[int(token) for token in row if token not in (PADDING, END)] for row in rows.numpy()]
         return captions, scores.numpy()
@@ -96,16 +91,15 @@ class Decoder:
         width, penalty = self._search.beam_width, lambda length: length**self._search.length_penalty
         count = tf.shape(photo)[0]
         rows = count * width
-        photo_part = tf.repeat(self._photo_dense(photo), width, axis=0)
-        state = [tf.zeros((rows, self._cell.units), self._cell.compute_dtype)] * 2
+        encoded = tuple(tf.repeat(part, width, axis=0) for part in self._captioner.encode(photo))
+        state = self._captioner.start(encoded)
         token, words = tf.fill([rows], START), tf.fill([rows, self._max_length], PADDING)
         # The search starts with one hypothesis; the score of the others makes them lose.
         total = tf.tile(tf.constant([[0.0] + [-np.inf] * (width - 1)], self._dtype), (count, 1))
         score, length, done = total, tf.zeros_like(total), tf.zeros_like(total, tf.bool)
         for step in tf.range(self._max_length):
-            embedded = tf.identity(self._embedding(token))  # drops Keras's mask, which the cell does not accept
-            output, state = self._cell(embedded, state)
-            logits = tf.cast(self._head(self._merge(output + photo_part)), self._dtype)
+            hidden, state = self._captioner.step(token, state, encoded)
+            logits = tf.cast(self._captioner.logits(hidden), self._dtype)
             word, gain = self._continuations(logits, words, step, tf.reshape(done, (rows, 1)))
             length = tf.where(done, length, tf.cast(step + 1, self._dtype))
             totals = total[:, :, None] + tf.reshape(gain, (count, width, -1))
@@ -118,7 +112,7 @@ class Decoder:
             done = tf.gather(done, parent, batch_dims=1) | (token == END)
             token, row = tf.reshape(token, [-1]), tf.reshape(parent + tf.range(count)[:, None] * width, [-1])
             words = tf.where(tf.range(self._max_length) == step, token[:, None], tf.gather(words, row))
-            state = [tf.gather(part, row) for part in state]
+            state = tuple(tf.gather(part, row) for part in state)
             # Sums of log-probabilities only decrease, so this bounds the score that an unfinished hypothesis can reach.
             bound = tf.where(done, score, total / penalty(float(self._max_length)))
             if tf.reduce_all(done[:, 0] & (tf.reduce_max(bound, axis=1) <= score[:, 0])):
@@ -140,36 +134,14 @@ class Decoder:
         return tf.where(done, PADDING, word), tf.where(done, unchanged, best - normaliser)
 
 
-def load_captioner(model: bytes) -> keras.Model:
-    """Returns the captioner in the bytes of a model.keras.
-
-    Raises:
-        InputError: The file has code in it, which Keras's safe mode rejects, or is no captioner.
-    """
-    from udfs.keras_setup import keras
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "model.keras")
-        with open(path, "wb") as stream:
-            stream.write(model)
-        try:
-            captioner = keras.saving.load_model(path, compile=False, safe_mode=True)
-            for name in LAYERS:
-                captioner.get_layer(name)
-        except Exception as error:  # Keras raises many classes for files that it cannot load
-            raise InputError(
-                f"model.keras: {one_line(error, 400)}; expected a captioner that jobs/train.py wrote, without code in it"
-            ) from error
-    return captioner
-
-
 def caption_photos(
-    model, vocabulary: Vocabulary, search: Search, task_cores: int, batches: Iterator[pa.RecordBatch]
+    model, topology: str, vocabulary: Vocabulary, search: Search, task_cores: int, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     """Captions photos in a Spark task.
 
     Args:
         model: A Spark broadcast of the bytes of model.keras.
+        topology: A topology that is accepted besides the project's own.
         vocabulary: The captioner's vocabulary.
         search: How captions are generated.
         task_cores: CPU cores of the task.
@@ -181,7 +153,7 @@ def caption_photos(
     for batch in batches:
         if not batch.num_rows:
             continue
-        decoder = load_once(_load_decoder, model.value, vocabulary.max_length, search, task_cores=task_cores)
+        decoder = load_once(_load_decoder, model.value, topology, vocabulary.max_length, search, task_cores=task_cores)
         captions = decoder.captions(feature_rows(batch.column("feature")))
         hypotheses = [vocabulary.text(caption) for caption in captions]
         yield pa.RecordBatch.from_arrays(
@@ -189,8 +161,8 @@ def caption_photos(
         )
 
 
-def _load_decoder(model: bytes, max_length: int, search: Search) -> Decoder:
-    return Decoder(load_captioner(model), max_length, search)
+def _load_decoder(model: bytes, topology: str, max_length: int, search: Search) -> Decoder:
+    return Decoder(load_captioner(model, topology), max_length, search)
 
 
 def _without_repeated_ngrams(logits, words, step, size: int):

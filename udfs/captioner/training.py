@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from udfs.captioner.examples import CaptionExamples
-from udfs.captioner.model import CaptionerShape, build_captioner, logits_head, set_initial_bias, training_trunk
+from udfs.captioner.examples import CaptionExamples, joined
+from udfs.captioner.model import build_captioner, set_frequencies
+from udfs.captioner.shape import CaptionerShape
 from udfs.captioner.validation import BleuScorer
 from udfs.engine.task import Batch, LossSums
 from udfs.scoring.bleu import ORDERS
@@ -17,7 +18,7 @@ from udfs.scoring.bleu import ORDERS
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from udfs.keras_setup import keras
+    from udfs.captioner.topologies.base import Captioner
 
 FEATURE, TOKENS, COUNT = "feature", "token_ids", "caption_count"
 
@@ -26,12 +27,13 @@ FEATURE, TOKENS, COUNT = "feature", "token_ids", "caption_count"
 class CaptionerTask:
     """Trains the captioner on the rows of the table `examples`: one photo with all of its captions.
 
-    An example is a caption. A batch is (tokens, photo): tokens int32 (captions, steps + 1), padded with 0, and photo float32
-    (captions, feature size).
+    An example is a caption. A batch is (tokens, photo_of_caption, photos): tokens int32 (captions, steps + 1), padded with 0;
+    the place of each caption's photo, int32 (captions,); and the photos' features, float (photos, *feature shape), each once.
 
     Attributes:
         shape: The captioner's sizes.
         width: Length of a padded caption in the table, max_length + 1.
+        topology: The captioner's topology, as `udfs.captioner.model.topology_of` takes it.
         label_smoothing: Share of a target's probability that is spread evenly over the vocabulary (Szegedy et al., 2016).
         token_counts: Occurrences in the training captions by token_id, for the initial bias of the logits; empty for zeros.
         validation_bleu: Whether the validation photos are captioned and scored after each epoch.
@@ -41,6 +43,7 @@ class CaptionerTask:
 
     shape: CaptionerShape
     width: int
+    topology: str = "merge"
     label_smoothing: float = 0.0
     token_counts: tuple[int, ...] = ()
     validation_bleu: bool = True
@@ -63,60 +66,57 @@ class CaptionerTask:
         return tuple(f"bleu{order}" for order in ORDERS) if self.validation_bleu else ()
 
     def examples(self, columns: dict[str, np.ndarray]) -> CaptionExamples:
-        photo, counts = columns[FEATURE].astype("float32", copy=False), columns[COUNT].astype("int64")
+        photo, counts = columns[FEATURE].reshape(-1, *self.shape.feature_shape), columns[COUNT].astype("int64")
         tokens = columns[TOKENS].astype("int32", copy=False).reshape(len(photo), -1, self.width)
         return CaptionExamples(photo, tokens, counts)
 
     def join(self, parts: list[Batch]) -> Batch:
-        """Joins the parts and drops the columns in which all captions are padded."""
-        tokens, photo = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        longest = max(2, int((tokens != 0).sum(axis=1).max()))
-        return tokens[:, :longest], photo
+        return joined(parts)
 
     def empty_batch(self) -> Batch:
-        return np.zeros((1, 2), "int32"), np.zeros((1, self.shape.feature_size), "float32")
+        return np.zeros((1, 2), "int32"), np.zeros(1, "int32"), self.shape.no_photo()
 
     def signature(self, dtype: str) -> list[tf.TensorSpec]:
         import tensorflow as tf
 
-        return [tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, self.shape.feature_size), dtype)]
+        captions = [tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None,), tf.int32)]
+        return [*captions, tf.TensorSpec((None, *self.shape.feature_shape), dtype)]
 
-    def build_model(self) -> keras.Model:
-        captioner = build_captioner(self.shape)
+    def build_model(self) -> Captioner:
+        captioner = build_captioner(self.shape, self.topology)
         if self.token_counts:
-            set_initial_bias(captioner, self.token_counts)
+            set_frequencies(captioner, self.token_counts)
         return captioner
 
-    def loss_function(self, model: keras.Model) -> Callable[..., LossSums]:
+    def loss_function(self, model: Captioner) -> Callable[..., LossSums]:
         return next_word_loss(model, self.label_smoothing)
 
-    def scorer(self, model: keras.Model) -> BleuScorer | None:
+    def scorer(self, model: Captioner) -> BleuScorer | None:
         if not self.validation_bleu:
             return None
         return BleuScorer(model, self.width - 1, self.validation_beam_width, self.subwords)
 
 
-def next_word_loss(captioner: keras.Model, label_smoothing: float = 0.0) -> Callable[..., LossSums]:
-    """A function of (tokens, photo, training) to the summed loss of all next-word predictions.
+def next_word_loss(captioner: Captioner, label_smoothing: float = 0.0) -> Callable[..., LossSums]:
+    """A function of (tokens, photo_of_caption, photos, training) to the summed loss of all next-word predictions.
 
     Position t predicts token t + 1, unless that is padding. One pass over a caption gives the same losses as one sample per
-    (prefix, next word), because an LSTM's state at t depends on tokens 0..t only. Logits are computed only for positions that
-    predict a word.
+    (prefix, next word), because a captioner's hidden state at t depends on tokens 0..t only. Photos are encoded once each, and
+    logits are computed only for positions that predict a word.
 
     Returns:
         A function that returns the cross-entropy in nats, the number of predicted words as weight, and the correct predictions.
     """
     import tensorflow as tf
 
-    from udfs.keras_setup import keras
+    dtype = captioner.variable_dtype
 
-    trunk, head, dtype = training_trunk(captioner), logits_head(captioner), keras.config.floatx()
-
-    def loss(tokens: Any, photo: Any, training: bool) -> LossSums:
+    def loss(tokens: Any, photo_of_caption: Any, photos: Any, training: bool) -> LossSums:
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
-        hidden = trunk(inputs, photo, training)
+        encoded = tuple(tf.gather(part, photo_of_caption) for part in captioner.encode(photos, training))
+        hidden = captioner.hidden(inputs, encoded, training)
         is_word = targets != 0
-        logits = tf.cast(head(tf.boolean_mask(hidden, is_word)), dtype)
+        logits = tf.cast(captioner.logits(tf.boolean_mask(hidden, is_word)), dtype)
         words = tf.boolean_mask(targets, is_word)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=words, logits=logits)
         correct = tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32) == words, logits.dtype)

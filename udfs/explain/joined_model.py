@@ -19,7 +19,7 @@ class JoinedModel:
     extractor through its last layer with positions as well.
 
     The functions take `pixels`, float32 (photos, height, width, 3) from 0 to 255; `caption`, int32 (words,), whose words
-    are each predicted from the words before them; and `feature`, float32 (photos, feature size).
+    are each predicted from the words before them; and `feature`, float32 (photos, *feature shape).
 
     Args:
         network: The extractor, from preprocessed pixels to features.
@@ -46,10 +46,10 @@ class JoinedModel:
 
         self.network, self.preprocess, self.captioner = network, preprocess, captioner
         self.size = tuple(network.input_shape[1:3])
-        self._feature_size = captioner.inputs[1].shape[1]
+        feature_shape = network.output_shape[1:]
         self._maps_and_output = keras.Model(network.input, [last_spatial_layer(network).output, network.output])
         pixels, words = tf.TensorSpec((None, *self.size, 3), tf.float32), tf.TensorSpec((None,), tf.int32)
-        tokens, feature = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, self._feature_size))
+        tokens, feature = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, *feature_shape))
 
         self.features = tf.function(lambda photos: self._extract(photos)[1], input_signature=[pixels])
         self.logits = tf.function(self._logits, input_signature=[pixels, words])
@@ -65,7 +65,7 @@ class JoinedModel:
         import tensorflow as tf
 
         maps, output = self._maps_and_output(self.preprocess(photos), training=False)
-        return maps, tf.reshape(tf.cast(output, tf.float32), (-1, self._feature_size))
+        return maps, tf.cast(output, tf.float32)
 
     def _predict(self, feature, caption):
         """The logits of every vocabulary word at each word of the caption, (photos, words, vocabulary size)."""

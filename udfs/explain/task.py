@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from udfs import files
-from udfs.captioner.beam_search import Decoder, Search, load_captioner
+from udfs.captioner.beam_search import Decoder, Search
+from udfs.captioner.model import load_captioner
 from udfs.captioner.vocabulary import Vocabulary
 from udfs.explain.feature_maps import draw_feature_maps, draw_filters, feature_maps_by_resolution
 from udfs.explain.joined_model import JoinedModel, last_spatial_layer
@@ -46,6 +47,7 @@ class ExplainInputs:
         extractor: The extractor that the run was trained with.
         weights_name: Name of its weights file, distributed with `SparkContext.addFile`; None for random weights.
         model: A Spark broadcast of the bytes of model.keras.
+        topology: A topology that it may have besides the project's own.
         vocabulary: The captioner's vocabulary.
         search: How captions are generated.
         limits: Which photos are accepted.
@@ -55,6 +57,7 @@ class ExplainInputs:
     extractor: Extractor
     weights_name: str | None
     model: Any
+    topology: str
     vocabulary: Vocabulary
     search: Search
     limits: PhotoLimits
@@ -92,6 +95,7 @@ def explain_photos(
                 inputs.extractor,
                 local_weights(inputs.weights_name),
                 inputs.model.value,
+                inputs.topology,
                 inputs.vocabulary.max_length,
                 inputs.search,
                 task_cores=task_cores,
@@ -156,10 +160,10 @@ def file_stem(image_id: str) -> str:
 
 
 def _load_networks(
-    extractor: Extractor, weights_file: str | None, model: bytes, max_length: int, search: Search
+    extractor: Extractor, weights_file: str | None, model: bytes, topology: str, max_length: int, search: Search
 ) -> RunNetworks:
     network, _ = build_network(extractor, weights_file)
-    preprocess, captioner = resolve_network(extractor.name)[1].preprocess_input, load_captioner(model)
+    preprocess, captioner = resolve_network(extractor.name)[1].preprocess_input, load_captioner(model, topology)
     return RunNetworks(JoinedModel(network, preprocess, captioner), Decoder(captioner, max_length, search))
 
 

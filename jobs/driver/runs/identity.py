@@ -1,7 +1,8 @@
 """What decides the outcome of a training run, and so whether two commands mean the same run.
 
 The schema says for each key whether it affects training (`affects_training`). A key that a run does not know, because it was
-created by an earlier version, has its default there. So a run can be resumed after an upgrade that adds keys.
+created by an earlier version, has its original value there: the default, if the key does not name another. So a run can be
+resumed after an upgrade that adds keys.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ def identity_of(settings: Settings, versions: dict[str, Any]) -> dict[str, Any]:
 
 
 def fingerprint_of(identity: dict[str, Any]) -> str:
-    """A name for the outcome of a training; equal names mean equal weights. Defaults do not enter it."""
+    """A name for the outcome of a training; equal names mean equal weights. Original values do not enter it."""
     keys = keys_of(Settings)
     values = {
         name: value
         for name, value in identity.items()
-        if name not in keys or name == WORKERS or value != keys[name].default
+        if name not in keys or name == WORKERS or value != keys[name].original
     }
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -59,8 +60,8 @@ def require_same(saved: dict[str, Any], wanted: dict[str, Any], run_id: str) -> 
     keys = keys_of(Settings)
     differing = []
     for name in sorted({*saved, *wanted}):
-        default = keys[name].default if name in keys and name != WORKERS else None
-        before, now = saved.get(name, default), wanted.get(name, default)
+        original = keys[name].original if name in keys and name != WORKERS else None
+        before, now = saved.get(name, original), wanted.get(name, original)
         if before != now:
             differing.append(f"{name} was {before!r} and is {now!r}")
     if differing:

@@ -33,11 +33,13 @@ class ShippedCaptioner:
 
     Attributes:
         model: A Spark broadcast of the bytes of the model file.
+        topology: A topology that it may have besides the project's own.
         vocabulary: Its vocabulary.
         search: How captions are searched for.
     """
 
     model: Broadcast
+    topology: str
     vocabulary: Vocabulary
     search: Search
 
@@ -64,9 +66,9 @@ class TrainedRun:
         """The vocabulary of its captions."""
         return Vocabulary.from_json(read_json(self.files.vocabulary))
 
-    def captioner(self, spark: SparkSession, search: Search) -> ShippedCaptioner:
-        """Sends the model to the executors."""
-        return ShippedCaptioner(spark.sparkContext.broadcast(self.model), self.vocabulary, search)
+    def captioner(self, spark: SparkSession, topology: str, search: Search) -> ShippedCaptioner:
+        """Sends the model to the executors. It may have the configured topology, or one of the project's own."""
+        return ShippedCaptioner(spark.sparkContext.broadcast(self.model), topology, self.vocabulary, search)
 
     def known_words(self, words: Iterable[str]) -> set[str]:
         """The words that the vocabulary has, or that consist of its subwords."""

@@ -11,10 +11,11 @@ from pyspark.sql import functions as F
 
 from jobs.driver.corpus.configured_extractor import record_of
 from jobs.driver.job import Job
+from jobs.driver.runs.feature_statistics import training_normalisation
 from jobs.driver.runs.identity import fingerprint_of
 from jobs.driver.runs.registry import run_folder
 from jobs.driver.runs.training_source import TrainingSource, training_source
-from udfs.captioner.model import CaptionerShape
+from udfs.captioner.shape import CaptionerShape
 from udfs.captioner.text import PADDING, START
 from udfs.captioner.training import CaptionerTask
 from udfs.engine.plan import CommunicationPlan, OptimizerPlan, Plan
@@ -89,19 +90,22 @@ def make_plan(job: Job, run: RunSpec) -> Plan:
 def caption_task(job: Job, source: TrainingSource, label_smoothing: float) -> CaptionerTask:
     """The captioner with the sizes that the examples give it."""
     model, train = job.settings.model, job.settings.train
-    feature_size = source.examples.select(F.size("feature").alias("size")).first().size
+    feature_shape = tuple(source.examples.select("feature_shape").first().feature_shape)
     shape = CaptionerShape(
         source.provenance["vocabulary_size"],
-        feature_size,
+        feature_shape,
         model.embedding_dim,
         model.lstm_units,
         model.dropout,
         model.tie_embeddings,
+        training_normalisation(source.examples, model.normalise, feature_shape),
+        model.options,
     )
     counts = count_tokens(source.examples, shape.vocabulary_size) if model.initial_bias == "frequencies" else ()
     return CaptionerTask(
         shape=shape,
         width=source.provenance["max_length"] + 1,
+        topology=model.topology,
         label_smoothing=label_smoothing,
         token_counts=counts,
         validation_bleu=train.validation_bleu,

@@ -34,9 +34,9 @@ def generate(job: Job, run: TrainedRun, features: DataFrame) -> DataFrame:
         image_id and hypothesis (the caption) of each photo, computed and persisted.
     """
     spark = job.spark
-    captioner = run.captioner(spark, search_of(job.settings))
+    captioner = run.captioner(spark, job.settings.model.topology, search_of(job.settings))
     cores = int(spark.conf.get("spark.task.cpus", "1"))
-    work = partial(caption_photos, captioner.model, captioner.vocabulary, captioner.search, cores)
+    work = partial(caption_photos, captioner.model, captioner.topology, captioner.vocabulary, captioner.search, cores)
     rows = features.select("image_id", "feature").repartition(spark.sparkContext.defaultParallelism, "image_id")
     with arrow_batches(spark, job.settings.decoding.batch_size):
         captions = rows.mapInArrow(work, SCHEMA).persist(StorageLevel.MEMORY_AND_DISK)

@@ -8,14 +8,15 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from udfs.captioner.beam_search import Decoder, Search, caption_photos, load_captioner
-from udfs.captioner.model import CaptionerShape, build_captioner
+from udfs.captioner.beam_search import Decoder, Search, caption_photos
+from udfs.captioner.model import build_captioner, load_captioner
+from udfs.captioner.shape import CaptionerShape
 from udfs.captioner.text import END, PADDING, START, UNKNOWN
 from udfs.captioner.vocabulary import Vocabulary
 from udfs.engine.replica import set_precision
 
-SHAPE = CaptionerShape(vocabulary_size=17, feature_size=6, embedding_dim=8, lstm_units=8, dropout=0.5)
-MAX_LENGTH = 9
+SHAPE = CaptionerShape(vocabulary_size=17, feature_shape=(6,), embedding_dim=8, lstm_units=8, dropout=0.5)
+MAX_LENGTH, SEED = 9, 10
 SEARCHES = [
     Search(),
     Search(1, no_repeat_ngram_size=3),
@@ -28,15 +29,15 @@ SEARCHES = [
 
 
 def build(kind: str) -> tf.keras.Model:
-    """A captioner far enough from its initial weights that captions differ and some end."""
-    tf.keras.utils.set_random_seed(5)
+    """A captioner with weights large enough that captions differ and some end."""
     set_precision("float64" if kind == "float64" else "float32")
     try:
         model = build_captioner(replace(SHAPE, tie_embeddings=kind == "tied"))
     finally:
         set_precision("float32")
-    for variable in model.trainable_variables:
-        variable.assign(variable * (2 if "logits" in variable.path else 4))
+    random = np.random.default_rng(SEED)
+    for variable in sorted(model.trainable_variables, key=lambda variable: variable.path):
+        variable.assign(random.normal(size=variable.shape))
     return model
 
 
@@ -179,7 +180,7 @@ def test_ties_go_to_the_lower_token_id(photo):
 def test_reserved_tokens_are_never_generated(plain, photo, search):
     bias = plain.get_layer("logits").bias
     before, likely = np.array(bias), np.zeros(SHAPE.vocabulary_size)
-    likely[[PADDING, START, UNKNOWN]] = 100
+    likely[[PADDING, START, UNKNOWN]], likely[END] = 100, -100  # without words, a caption would lose least
     bias.assign(before + likely)
     generated = {token for caption in Decoder(plain, MAX_LENGTH, search).captions(photo) for token in caption}
     bias.assign(before)
@@ -205,7 +206,7 @@ def test_a_saved_model_captions_rows(photo, tmp_path):
     feature = pa.array(list(photo), pa.list_(pa.float32()))
     batch = pa.RecordBatch.from_arrays([pa.array(ids), feature], names=["image_id", "feature"])
     model = SimpleNamespace(value=(tmp_path / "model.keras").read_bytes())
-    (rows,) = caption_photos(model, Vocabulary(words, MAX_LENGTH), Search(2), 2, iter([batch, batch[:0]]))
+    (rows,) = caption_photos(model, "merge", Vocabulary(words, MAX_LENGTH), Search(2), 2, iter([batch, batch[:0]]))
     captions = Decoder(captioner, MAX_LENGTH, Search(2)).captions(photo)
     expected = [" ".join(f"w{token}" for token in caption) for caption in captions]
     assert rows.to_pydict() == {"image_id": ids, "hypothesis": expected}

@@ -5,13 +5,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from udfs.captioner.model import CaptionerShape
+from udfs.captioner.shape import CaptionerShape
 from udfs.captioner.training import CaptionerTask
 from udfs.engine.reader import ExampleFile, Pass, Split, read_file, worker_batches
 from udfs.errors import InputError
 
 WIDTH, SIZE = 6, 3
-TASK = CaptionerTask(CaptionerShape(vocabulary_size=500, feature_size=SIZE), WIDTH)
+TASK = CaptionerTask(CaptionerShape(vocabulary_size=500, feature_shape=(SIZE,)), WIDTH)
 WINDOWS = [0, 3]
 
 
@@ -125,7 +125,9 @@ def test_starting_later_leaves_earlier_files_unread(split, tmp_path):
 
 def test_a_photo_comes_with_its_captions(split):
     for batch in worker_batches(TASK, split, Pass(8, 0, 1, 1, 0)):
-        tokens, photo = batch.arrays
+        tokens, photo_of_caption, photos = batch.arrays
+        assert len(np.unique(photos, axis=0)) == len(photos)
+        photo = photos[photo_of_caption]
         assert batch.examples == len(tokens)
         distance = tokens[:, 1] - photo[:, 0]
         assert ((distance >= 0) & (distance < 5)).all()

@@ -5,8 +5,10 @@ import pytest
 import tensorflow as tf
 from plans import with_changes
 
-from udfs.captioner.beam_search import load_captioner
-from udfs.captioner.model import CaptionerShape, build_captioner, logits_head
+from udfs.captioner.examples import joined
+from udfs.captioner.memory import parameters
+from udfs.captioner.model import build_captioner, load_captioner
+from udfs.captioner.shape import CaptionerShape
 from udfs.captioner.training import CaptionerTask, next_word_loss
 from udfs.engine import step as training_step
 from udfs.engine.communication.collectives import Collectives
@@ -16,7 +18,7 @@ from udfs.engine.plan import CommunicationPlan, OptimizerPlan, Plan
 from udfs.engine.reader import ExampleFile, Split
 from udfs.engine.replica import Replica
 
-SHAPE = CaptionerShape(vocabulary_size=23, feature_size=7, embedding_dim=6, lstm_units=6, dropout=0.0)
+SHAPE = CaptionerShape(vocabulary_size=23, feature_shape=(7,), embedding_dim=6, lstm_units=6, dropout=0.0)
 SPLIT = Split(((ExampleFile("none", 8, 8),),))
 OPTIMIZER = OptimizerPlan(
     name="sgd", momentum=0.0, nesterov=False, learning_rate=0.1, schedule="constant", decay=0.5, clip_norm=0.0, l1=0.0,
@@ -45,16 +47,12 @@ def replica(**changes) -> Replica:
     return Replica(tf.distribute.get_strategy(), with_changes(PLAN, **changes))
 
 
-def batch(seed: int, captions: int) -> tuple[np.ndarray, np.ndarray]:
+def batch(seed: int, captions: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     tokens = random.integers(3, 23, (captions, 7)).astype("int32")
     tokens[:, 0], lengths = 1, random.integers(2, 8, captions)
     tokens[np.arange(7)[None, :] >= lengths[:, None]] = 0
-    return tokens, random.normal(size=(captions, 7)).astype("float32")
-
-
-def joined(one: tuple, other: tuple) -> tuple:
-    return tuple(np.concatenate(pair) for pair in zip(one, other, strict=True))
+    return tokens, np.arange(captions, dtype="int32"), random.normal(size=(captions, 7)).astype("float32")
 
 
 def moved(found: Replica, *batches: tuple) -> list[np.ndarray]:
@@ -73,7 +71,7 @@ def largest(one: list, other: list) -> float:
 def test_gradients_of_several_steps_add_up_to_that_of_the_large_batch(sparse_embedding):
     parts = batch(1, 4), batch(2, 3)
     split = moved(replica(sparse_embedding=sparse_embedding), *parts)
-    assert largest(split, moved(replica(), joined(*parts))) < 1e-14
+    assert largest(split, moved(replica(), joined(parts))) < 1e-14
 
 
 @pytest.mark.parametrize("optimizer", [{"name": "adam"}, {"name": "sgd", "momentum": 0.9}], ids=str)
@@ -130,9 +128,9 @@ def test_weight_decay_is_decoupled_from_the_gradient_and_spares_biases(name):
 
 def test_label_smoothing_is_that_of_keras_and_leaves_the_reported_loss_alone():
     part, found = batch(1, 4), replica(label_smoothing=0.1)
-    tokens, photo = part[0], part[1].astype("float64")
-    target, loss, words, _ = next_word_loss(found.model, 0.1)(tokens, photo, training=False)
-    logits = found.model([tokens[:, :-1], photo]).numpy()
+    tokens, photo_of_caption, photos = part[0], part[1], part[2].astype("float64")
+    target, loss, words, _ = next_word_loss(found.model, 0.1)(tokens, photo_of_caption, photos, training=False)
+    logits = found.model([tokens[:, :-1], photos[photo_of_caption]]).numpy()
     there = tokens[:, 1:] != 0
     hot = np.eye(23)[tokens[:, 1:][there]]
     smoothed = tf.keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1, reduction="sum")
@@ -164,17 +162,18 @@ def test_a_part_without_words_changes_nothing():
 def test_tied_embeddings_share_one_matrix_and_are_saved(tmp_path):
     tied = CaptionerShape(**{**vars(SHAPE), "tie_embeddings": True})
     found = replica(shape=tied, precision="float32")
-    assert sum(weight.size for weight in found.weights()) == tied.parameters
-    assert tied.parameters == SHAPE.parameters - (6 + 1) * 23
+    tasks = [CaptionerTask(shape, 8) for shape in (tied, SHAPE)]
+    assert sum(weight.size for weight in found.weights()) == parameters(tasks[0])
+    assert parameters(tasks[0]) == parameters(tasks[1]) - (6 + 1) * 23
     (embedding,) = [weight for weight in found.weights() if weight.shape == (23, 6)]
     hidden = np.ones((2, 6), "float32")
-    np.testing.assert_allclose(logits_head(found.model)(hidden), hidden @ embedding.T, rtol=1e-6)
+    np.testing.assert_allclose(found.model.logits(hidden), hidden @ embedding.T, rtol=1e-6)
     losses = [found.train(batch(1, 4), ONCE).loss for _ in range(20)]
     assert losses[-1] < losses[0]
     found.model.save(tmp_path / "model.keras")
     loaded = load_captioner((tmp_path / "model.keras").read_bytes())
-    part = batch(2, 3)
-    same = [model(list(part)).numpy() for model in (found.model, loaded)]
+    tokens, photo_of_caption, photos = batch(2, 3)
+    same = [model([tokens, photos[photo_of_caption]]).numpy() for model in (found.model, loaded)]
     np.testing.assert_array_equal(*same)
 
 

@@ -3,7 +3,8 @@ import pytest
 from planted_model import BLUE, CAPTION, RED, SETTINGS, SIDE, VOCABULARY, planted_model, planted_photo
 from scipy.integrate import trapezoid
 
-from udfs.captioner.model import CaptionerShape, build_captioner
+from udfs.captioner.model import build_captioner
+from udfs.captioner.shape import CaptionerShape
 from udfs.captioner.text import PADDING, START
 from udfs.explain.earlier_words import leave_one_out
 from udfs.explain.faithfulness import (
@@ -122,7 +123,7 @@ def test_randomising_changes_the_maps_and_is_undone(model, maps):
 
 
 def test_a_tied_captioner_can_be_randomised(model):
-    tied = build_captioner(CaptionerShape(VOCABULARY, 2, embedding_dim=4, lstm_units=4, tie_embeddings=True))
+    tied = build_captioner(CaptionerShape(VOCABULARY, (2,), embedding_dim=4, lstm_units=4, tie_embeddings=True))
     joined, before = JoinedModel(model.network, lambda photos: photos / 255, tied), tied.get_weights()
     with randomised_weights(joined, 0.0):
         assert not any(
