@@ -31,13 +31,6 @@ TOKENS = np.array(
 PHOTO_OF_CAPTION = np.array([1, 1, 0, 2], "int32")
 
 
-class Doubled(Merge):
-    """A stranger's topology."""
-
-    def logits(self, hidden):
-        return 2 * super().logits(hidden)
-
-
 @pytest.fixture(scope="module", params=SHAPES)
 def captioner(request):
     tf.keras.utils.set_random_seed(3)
@@ -210,25 +203,3 @@ class TestAttention:
     def test_wrong_options_are_refused(self, options, message):
         with pytest.raises(InputError, match=f"model.options: .*{message}"):
             build_captioner(replace(ATTENTION, options={**ATTENTION.options, **options}), "attention")
-
-
-class TestOwnTopology:
-    NAME = f"{__name__}:Doubled"
-
-    def test_it_is_built_saved_and_read_where_it_is_named(self, tmp_path):
-        captioner = build_captioner(MERGE, self.NAME)
-        captioner.save(tmp_path / "model.keras")
-        content, photos = (tmp_path / "model.keras").read_bytes(), np.ones((4, 7), "float32")
-        loaded = load_captioner(content, self.NAME)
-        assert type(loaded) is Doubled
-        np.testing.assert_array_equal(loaded([TOKENS, photos]), captioner([TOKENS, photos]))
-
-    def test_a_file_does_not_choose_the_code_that_is_loaded(self, tmp_path):
-        build_captioner(MERGE, self.NAME).save(tmp_path / "model.keras")
-        with pytest.raises(InputError, match=r"Doubled.*model\.topology"):
-            load_captioner((tmp_path / "model.keras").read_bytes())
-
-    @pytest.mark.parametrize("name", ["mergee", "no.such.module:Class", "os:system", "udfs.errors:InputError"])
-    def test_other_names_are_refused(self, name):
-        with pytest.raises(InputError, match=r"model\.topology"):
-            build_captioner(MERGE, name)
