@@ -68,7 +68,11 @@ class Model:
 class Train:
     workers: Annotated[int, key("Spark tasks that train together", low=1)] = 2
     epochs: Annotated[int, training_key("passes over the training captions", low=1)] = 20
-    batch_size: Annotated[int, training_key("global batch size of a step, in captions", low=1)] = 512
+    batch_size: Annotated[int, training_key("global batch size of a step, in train.batch_unit", low=1)] = 512
+    batch_unit: Annotated[
+        Literal["captions", "photos"],
+        training_key("what a batch is counted in; photos: all captions of a photo are in the same batch"),
+    ] = "captions"
     bucket_by_length: Annotated[
         int, training_key("batches across which captions are grouped by length; 0 mixes all lengths", low=0)
     ] = 0
@@ -107,6 +111,9 @@ class Optimizer:
         Literal["constant", "cosine", "linear", "exponential"],
         training_key("learning rate schedule over all steps; cosine and linear end at 0"),
     ] = "constant"
+    warmup_steps: Annotated[
+        int, training_key("updates over which the learning rate grows from 0 to what the schedule says", low=0)
+    ] = 0
     decay: Annotated[
         float, training_key("factor of the learning rate per epoch, with schedule exponential", low=1e-6, high=1.0)
     ] = 0.8

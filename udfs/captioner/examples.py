@@ -12,21 +12,34 @@ from udfs.engine.task import Batch
 
 @dataclass(frozen=True)
 class CaptionExamples:
-    """The captions in a file: photos (rows, *feature shape), tokens int32 (rows, captions, width), and captions per row."""
+    """The captions in a file.
+
+    Attributes:
+        photo: Features (rows, *feature shape).
+        tokens: int32 (rows, captions, width); unused captions are zeros.
+        counts: Captions per row.
+        by_photo: Whether an example is a photo with all of its captions; otherwise it is a caption with its photo.
+    """
 
     photo: np.ndarray
     tokens: np.ndarray
     counts: np.ndarray
+    by_photo: bool = False
 
     def __len__(self) -> int:
-        return int(self.counts.sum())
+        return len(self.counts) if self.by_photo else int(self.counts.sum())
 
     def lengths(self) -> np.ndarray:
-        rows, captions = self._places
-        return (self.tokens[rows, captions] != 0).sum(axis=1)
+        """Words of each example; of a photo, those of its longest caption."""
+        lengths = (self.tokens != 0).sum(axis=2)
+        return lengths.max(axis=1) if self.by_photo else lengths[self._places]
 
     def take(self, positions: np.ndarray) -> Batch:
-        rows, captions = (places[positions] for places in self._places)
+        if self.by_photo:
+            counts = self.counts[positions]
+            rows, captions = np.repeat(positions, counts), np.concatenate([np.arange(count) for count in counts])
+        else:
+            rows, captions = (places[positions] for places in self._places)
         photos, photo_of_caption = np.unique(rows, return_inverse=True)
         return self.tokens[rows, captions], photo_of_caption.astype("int32"), self.photo[photos]
 

@@ -27,12 +27,14 @@ FEATURE, TOKENS, COUNT = "feature", "token_ids", "caption_count"
 class CaptionerTask:
     """Trains the captioner on the rows of the table `examples`: one photo with all of its captions.
 
-    An example is a caption. A batch is (tokens, photo_of_caption, photos): tokens int32 (captions, steps + 1), padded with 0;
-    the place of each caption's photo, int32 (captions,); and the photos' features, float (photos, *feature shape), each once.
+    An example is a caption, or a photo with all of its captions. A batch is (tokens, photo_of_caption, photos): tokens int32
+    (captions, steps + 1), padded with 0; the place of each caption's photo, int32 (captions,); and the features, float
+    (photos, *feature shape), each photo once.
 
     Attributes:
         shape: The captioner's sizes.
         width: Length of a padded caption in the table, max_length + 1.
+        by_photo: Whether an example is a photo.
         topology: The captioner's topology, as `udfs.captioner.model.topology_of` takes it.
         label_smoothing: Share of a target's probability that is spread evenly over the vocabulary (Szegedy et al., 2016).
         token_counts: Occurrences in the training captions by token_id, for the initial bias of the logits; empty for zeros.
@@ -43,6 +45,7 @@ class CaptionerTask:
 
     shape: CaptionerShape
     width: int
+    by_photo: bool = False
     topology: str = "merge"
     label_smoothing: float = 0.0
     token_counts: tuple[int, ...] = ()
@@ -52,7 +55,6 @@ class CaptionerTask:
 
     columns = (FEATURE, TOKENS, COUNT)
     metric_names = ("accuracy",)
-    example_unit = "captions"
     weight_unit = "words"
 
     def __post_init__(self):
@@ -62,13 +64,17 @@ class CaptionerTask:
         object.__setattr__(self, "subwords", tuple(self.subwords))
 
     @property
+    def example_unit(self) -> str:
+        return "photos" if self.by_photo else "captions"
+
+    @property
     def score_names(self) -> tuple[str, ...]:
         return tuple(f"bleu{order}" for order in ORDERS) if self.validation_bleu else ()
 
     def examples(self, columns: dict[str, np.ndarray]) -> CaptionExamples:
         photo, counts = columns[FEATURE].reshape(-1, *self.shape.feature_shape), columns[COUNT].astype("int64")
         tokens = columns[TOKENS].astype("int32", copy=False).reshape(len(photo), -1, self.width)
-        return CaptionExamples(photo, tokens, counts)
+        return CaptionExamples(photo, tokens, counts, self.by_photo)
 
     def join(self, parts: list[Batch]) -> Batch:
         return joined(parts)

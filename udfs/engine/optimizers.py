@@ -34,7 +34,8 @@ def make_optimizer(plan: Plan, variables: list[keras.Variable]) -> keras.optimiz
         options["weight_decay"] = settings.weight_decay
     if settings.ema_decay:
         options |= {"use_ema": True, "ema_momentum": settings.ema_decay}
-    optimizer = getattr(keras.optimizers, CLASSES[settings.name])(make_schedule(plan), **options)
+    rate = warmed_up(make_schedule(plan), settings.warmup_steps)
+    optimizer = getattr(keras.optimizers, CLASSES[settings.name])(rate, **options)
     if settings.weight_decay or settings.name == "adamw":
         optimizer.exclude_from_weight_decay(var_list=[variable for variable in variables if not is_matrix(variable)])
     optimizer.build(variables)
@@ -57,6 +58,20 @@ def make_schedule(plan: Plan) -> Any:
     if settings.schedule == "exponential":
         return schedules.ExponentialDecay(settings.learning_rate, plan.updates, settings.decay)
     return settings.learning_rate
+
+
+def warmed_up(rate: Any, updates: int) -> Any:
+    """A learning rate or schedule of which the first updates take a share that grows evenly to 1."""
+    if not updates:
+        return rate
+    from udfs.keras_setup import keras
+
+    class WarmedUp(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+        def __call__(self, step: Any) -> Any:
+            reached = keras.ops.minimum(1.0, (keras.ops.cast(step, "float32") + 1) / updates)
+            return (rate(step) if callable(rate) else rate) * reached
+
+    return WarmedUp()
 
 
 def penalised(gradients: list[Any], variables: list[Any], settings: OptimizerPlan) -> list[Any]:

@@ -18,6 +18,7 @@ class OptimizerPlan:
     nesterov: bool
     learning_rate: float
     schedule: str
+    warmup_steps: int
     decay: float
     clip_norm: float
     l1: float

@@ -25,6 +25,7 @@ SHORT_NAMES = {
     "shuffled_photos": "shuffled",
     "nearest_photo": "nearest photo",
 }
+EXAMPLE_UNITS = ("captions", "photos")
 MONITORS = {"val_loss": "validation loss", "bleu4": "BLEU-4 of the validation captions"}
 LOSSES = {"training": "loss", "validation": "val_loss"}
 GROUP_KINDS = {
@@ -108,7 +109,7 @@ def curves(history: list[dict], training: dict, monitor: str) -> dict[str, Any] 
 
 
 def workers(history: list[dict]) -> list[dict]:
-    """Returns each worker's totals over all epochs: captions and MiB in sum, cores on average, and its largest memory."""
+    """Returns each worker's totals over all epochs: examples and MiB in sum, cores on average, and its largest memory."""
     by_rank: dict[int, list[dict]] = {}
     for line in history:
         for worker in line.get("workers", []):
@@ -117,7 +118,7 @@ def workers(history: list[dict]) -> list[dict]:
         {
             "rank": rank,
             "address": lines[-1]["address"],
-            "captions": sum(line["captions"] for line in lines),
+            "examples": sum(line[unit] for line in lines for unit in EXAMPLE_UNITS if unit in line),
             "cores": sum(line["cpu_cores"] * line["seconds"] for line in lines)
             / max(1e-9, sum(line["seconds"] for line in lines)),
             "memory": max(line["memory_mb"] for line in lines),
@@ -132,9 +133,9 @@ def worker_chart(history: list[dict]) -> Markup | None:
     """Draws the speed of training by epoch; None for a single epoch."""
     if len(history) < 2:
         return None
-    speeds = [line["captions_per_second"] for line in history]
-    series = {"captions per second": ([line["epoch"] for line in history], speeds)}
-    return charts.lines("speed", series, "epoch", "captions per second")
+    speeds = [line["words_per_second"] for line in history]
+    series = {"words per second": ([line["epoch"] for line in history], speeds)}
+    return charts.lines("speed", series, "epoch", "words per second")
 
 
 def external_section(name: str, comparison: dict) -> dict[str, Any]:

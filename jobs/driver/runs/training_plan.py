@@ -65,7 +65,7 @@ def make_plan(job: Job, run: RunSpec) -> Plan:
     settings, source = job.settings, run.source
     optimizer = asdict(settings.optimizer)
     task = caption_task(job, source, optimizer.pop("label_smoothing"))
-    splits = split_files(source.examples, settings.examples.shards)
+    splits = split_files(source.examples, settings.examples.shards, task.by_photo)
     train, recovery = settings.train, settings.recovery
     return Plan(
         run_folder=run.files.uri,
@@ -105,6 +105,7 @@ def caption_task(job: Job, source: TrainingSource, label_smoothing: float) -> Ca
     return CaptionerTask(
         shape=shape,
         width=source.provenance["max_length"] + 1,
+        by_photo=train.batch_unit == "photos",
         topology=model.topology,
         label_smoothing=label_smoothing,
         token_counts=counts,
@@ -129,8 +130,8 @@ def count_tokens(examples: DataFrame, vocabulary_size: int) -> tuple[int, ...]:
     return tuple(0 if token in (PADDING, START) else counts.get(token, 0) for token in range(vocabulary_size))
 
 
-def split_files(examples: DataFrame, shards: int) -> dict[str, Split]:
-    """The files of a pinned version of the examples, by split and shard, each with its photos and captions."""
+def split_files(examples: DataFrame, shards: int, by_photo: bool = False) -> dict[str, Split]:
+    """The files of a pinned version of the examples, by split and shard, each with its photos and its captions or photos."""
     rows = (
         examples.groupBy("split", "shard", "part", F.col("_metadata.file_path").alias("uri"))
         .agg(F.count("*").alias("rows"), F.sum("caption_count").alias("captions"))
@@ -140,5 +141,5 @@ def split_files(examples: DataFrame, shards: int) -> dict[str, Split]:
     by_split: dict[str, list[list[ExampleFile]]] = {}
     for row in rows:
         files = by_split.setdefault(row.split, [[] for _ in range(shards)])[row.shard]
-        files.append(ExampleFile(unquote(row.uri), row.rows, row.captions))
+        files.append(ExampleFile(unquote(row.uri), row.rows, row.rows if by_photo else row.captions))
     return {split: Split(tuple(map(tuple, files))) for split, files in by_split.items()}

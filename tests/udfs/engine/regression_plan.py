@@ -22,7 +22,7 @@ def regression_plan(folder: Path, epochs: int = EPOCHS) -> Plan:
         validation=write_shards(folder, 80, 2), epochs=epochs, batch_size=32, bucket_by_length=0,
         optimizer=OptimizerPlan(
             name="adam", momentum=0.0, nesterov=False, learning_rate=0.05, schedule="cosine", decay=1.0, clip_norm=1.0,
-            l1=0.0, l2=0.0, weight_decay=0.0, ema_decay=0.0,
+            l1=0.0, l2=0.0, weight_decay=0.0, ema_decay=0.0, warmup_steps=0,
         ),
         communication=CommunicationPlan(
             gradient_accumulation_steps=1, local_sgd_steps=0, outer_momentum=0.0, dtype="full", powersgd_rank=0,

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -121,6 +122,27 @@ def test_starting_later_leaves_earlier_files_unread(split, tmp_path):
     (tmp_path / "0-0.parquet").unlink()
     start = first.examples // 4 + 1
     assert batches_of(copy, 4, 1, seed=None, start=start) == complete[start:]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_batches_of_photos_hold_all_captions_of_each(split, workers):
+    photos = Split(tuple(tuple(replace(file, examples=file.rows) for file in shard) for shard in split.shards))
+    steps: list[set] = [set() for _ in range(photos.steps(8))]
+    for rank in range(workers):
+        batches = worker_batches(replace(TASK, by_photo=True), photos, Pass(8, rank, workers, 1, 0))
+        for found, batch in zip(steps, batches, strict=True):
+            tokens, photo_of_caption, features = batch.arrays
+            assert batch.examples in (len(features), 0)
+            found |= {
+                (int(n), float(features[place, 0])) for n, place in zip(tokens[:, 1], photo_of_caption, strict=True)
+            }
+    by_photo = [{photo for _, photo in step if photo} for step in steps]
+    assert len(set().union(*by_photo)) == sum(map(len, by_photo)) == 4 + 3 + 7 + 5 + 2 + 7 + 6
+    read = sorted(caption for step in steps for caption, _ in step if caption)
+    assert read == sorted(number for step in batches_of(split, 8, 1) for part in step for number in part)
+    for step, found in zip(steps, by_photo, strict=True):  # a photo's captions are numbered from the first one on
+        assert len({caption for caption, photo in step if caption}) >= len(found)
+        assert all(caption - photo in range(5) for caption, photo in step)
 
 
 def test_a_photo_comes_with_its_captions(split):

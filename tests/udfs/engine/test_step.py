@@ -22,7 +22,7 @@ SHAPE = CaptionerShape(vocabulary_size=23, feature_shape=(7,), embedding_dim=6, 
 SPLIT = Split(((ExampleFile("none", 8, 8),),))
 OPTIMIZER = OptimizerPlan(
     name="sgd", momentum=0.0, nesterov=False, learning_rate=0.1, schedule="constant", decay=0.5, clip_norm=0.0, l1=0.0,
-    l2=0.0, weight_decay=0.0, ema_decay=0.0,
+    l2=0.0, weight_decay=0.0, ema_decay=0.0, warmup_steps=0,
 )  # fmt: skip
 COMMUNICATION = CommunicationPlan(
     gradient_accumulation_steps=1, local_sgd_steps=0, outer_momentum=0.0, dtype="full", powersgd_rank=0,
@@ -152,6 +152,14 @@ def test_the_learning_rate_falls_by_its_schedule():
     assert rates["linear"] == pytest.approx([0.1, 0.075, 0.05, 0.025])
     assert rates["cosine"] == pytest.approx([0.05 * (1 + np.cos(np.pi * n / 4)) for n in range(4)])
     assert rates["exponential"] == pytest.approx([0.1 * 0.5 ** (n / 2) for n in range(4)])
+
+
+def test_the_learning_rate_grows_to_what_the_schedule_says():
+    found, rates = replica(schedule="linear", warmup_steps=2), []
+    for _ in range(4):
+        rates.append(found.learning_rate)
+        found.train(batch(1, 4), ONCE)
+    assert rates == pytest.approx([0.05, 0.075, 0.05, 0.025])
 
 
 def test_a_part_without_words_changes_nothing():

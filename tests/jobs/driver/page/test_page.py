@@ -60,7 +60,7 @@ def full_page() -> Page:
     }  # fmt: skip
     worker = {"rank": 0, "address": "<b>host</b>:1", "captions": 90, "cpu_cores": 0.9, "memory_mb": 800.0, "sent_mb": 1.0,
               "received_mb": 1.0}  # fmt: skip
-    history = [{"epoch": n, "loss": 3.0 / n, "val_loss": 3.2 / n, "seconds": 2.0, "captions_per_second": 45.0,
+    history = [{"epoch": n, "loss": 3.0 / n, "val_loss": 3.2 / n, "seconds": 2.0, "words_per_second": 45.0,
                 "workers": [worker], **SCORE} for n in (1, 2, 3)]  # fmt: skip
     metrics = {**SCORE, "legacy": SCORE, "baselines": {"shuffled_photos": SCORE, HOSTILE[0]: SCORE}}
     made_from = {"captions": 1, "features": 2, "decoding": {"beam_width": 3}, "split": "dev"}
