@@ -12,7 +12,7 @@ from udfs.engine.task import Batch
 
 @dataclass(frozen=True)
 class CaptionExamples:
-    """The captions in a file: photo float32 (rows, size), tokens int32 (rows, captions, width), and captions per row."""
+    """The captions in a file: photo float16 (rows, size), tokens int32 (rows, captions, width), and captions per row."""
 
     photo: np.ndarray
     tokens: np.ndarray
@@ -27,7 +27,7 @@ class CaptionExamples:
 
     def take(self, positions: np.ndarray) -> Batch:
         rows, captions = (places[positions] for places in self._places)
-        return self.tokens[rows, captions], self.photo[rows]
+        return self.tokens[rows, captions], self.photo[rows].astype("float32")
 
     @cached_property
     def _places(self) -> tuple[np.ndarray, np.ndarray]:

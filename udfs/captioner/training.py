@@ -13,13 +13,14 @@ from udfs.captioner.model import CaptionerShape, build_captioner, logits_head, s
 from udfs.captioner.validation import BleuScorer
 from udfs.engine.task import Batch, LossSums
 from udfs.scoring.bleu import ORDERS
+from udfs.vision.features import FEATURE, features_of_cells
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
     from udfs.keras_setup import keras
 
-FEATURE, TOKENS, COUNT = "feature", "token_ids", "caption_count"
+TOKENS, COUNT = "token_ids", "caption_count"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class CaptionerTask:
         validation_bleu: Whether the validation photos are captioned and scored after each epoch.
         validation_beam_width: Beam width for that.
         subwords: The vocabulary by token_id if its tokens are subwords, whose captions are scored in words; otherwise empty.
+        feature_shape: The shape of a photo's feature in the table: (values,), or (rows, columns, channels) of a map; empty for a
+            vector of `shape.feature_size` values.
     """
 
     shape: CaptionerShape
@@ -46,6 +49,7 @@ class CaptionerTask:
     validation_bleu: bool = True
     validation_beam_width: int = 1
     subwords: tuple[str, ...] = ()
+    feature_shape: tuple[int, ...] = ()
 
     columns = (FEATURE, TOKENS, COUNT)
     metric_names = ("accuracy",)
@@ -57,13 +61,15 @@ class CaptionerTask:
             object.__setattr__(self, "shape", CaptionerShape(**self.shape))
         object.__setattr__(self, "token_counts", tuple(self.token_counts))
         object.__setattr__(self, "subwords", tuple(self.subwords))
+        object.__setattr__(self, "feature_shape", tuple(self.feature_shape))
 
     @property
     def score_names(self) -> tuple[str, ...]:
         return tuple(f"bleu{order}" for order in ORDERS) if self.validation_bleu else ()
 
     def examples(self, columns: dict[str, np.ndarray]) -> CaptionExamples:
-        photo, counts = columns[FEATURE].astype("float32", copy=False), columns[COUNT].astype("int64")
+        photo = features_of_cells(columns[FEATURE], self.feature_shape or (self.shape.feature_size,))
+        photo, counts = photo.reshape(len(photo), -1), columns[COUNT].astype("int64")
         tokens = columns[TOKENS].astype("int32", copy=False).reshape(len(photo), -1, self.width)
         return CaptionExamples(photo, tokens, counts)
 
