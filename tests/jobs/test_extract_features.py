@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from conftest import session_settings
+from feature_cells import feature_of
 from PIL import Image
 from pyspark.sql import functions as F
 
@@ -17,7 +18,7 @@ from udfs.errors import InputError
 
 
 def features(workspace) -> dict[str, np.ndarray]:
-    return {row.image_id: np.array(row.feature, "float32") for row in workspace.table("features").read().collect()}
+    return {row.image_id: feature_of(row) for row in workspace.table("features").read().collect()}
 
 
 def few_photos(workspace, count: int = 6) -> list[str]:
