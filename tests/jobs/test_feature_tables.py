@@ -91,7 +91,7 @@ def test_a_feature_that_16_bits_cannot_hold_is_quarantined(workspace, tmp_path):
     layer.set_weights([1e9 * weight for weight in layer.get_weights()])
     network.save_weights(tmp_path / "large.weights.h5")
     large = [f"extractor.weights={tmp_path}/large.weights.h5", "extractor.layer=Conv_1"]
-    with pytest.raises(InputError, match="all 2 files .* were refused"):
+    with pytest.raises(InputError, match=r"all 2 files .* were refused"):
         workspace.run("extract_features", *large)
     assert set(workspace.reasons("extract_features").values()) == {"feature_not_float16"}
 
