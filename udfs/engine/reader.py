@@ -205,4 +205,4 @@ def _matrix(groups: list[Array]) -> Array:
         return np.stack(values)  # type: ignore[call-overload, no-any-return]
     if len(lengths) > 1 or None in lengths:
         return values
-    return np.frombuffer(bytearray().join(values), "uint8").reshape(len(values), -1)
+    return np.frombuffer(bytearray().join(values), "uint8").reshape(len(values), *lengths)
