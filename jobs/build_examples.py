@@ -22,6 +22,7 @@ from pyspark.sql import functions as F
 from conf import Settings
 from jobs.driver.command import Outcome, run_job
 from jobs.driver.corpus.configured_extractor import fingerprint_of
+from jobs.driver.corpus.feature_tables import require_cells
 from jobs.driver.job import Job
 from jobs.driver.runs.snapshot import pinned
 from jobs.driver.runs.stored_results import stored_tables
@@ -42,6 +43,7 @@ def main(job: Job) -> Outcome:
     tokens, tokens_version = pinned(job, "tokens", "tokenize_captions")
     _, vocabulary_version = pinned(job, "vocabulary", "tokenize_captions")
     features, features_version = pinned(job, "features", "extract_features")
+    require_cells(features, "features")
     extractor = fingerprint_of(settings)
     cleaning = check_tokens(job, tokens_version, vocabulary_version)
     made_from = {

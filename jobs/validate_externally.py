@@ -30,6 +30,7 @@ from pyspark.sql import functions as F
 from jobs.driver.command import Outcome, run_job
 from jobs.driver.corpus.captions import accept_or_refuse
 from jobs.driver.corpus.configured_extractor import resolve_extractor, ship_weights
+from jobs.driver.corpus.feature_tables import require_cells
 from jobs.driver.corpus.inspection import log_files
 from jobs.driver.corpus.layouts import NoCaptions, at_root, find_corpus, find_photos
 from jobs.driver.corpus.photo_features import list_photos, update_features
@@ -47,6 +48,7 @@ from jobs.driver.validity.population import Population
 from jobs.driver.validity.population_report import population_report
 from udfs.captioner.text import scored_text, words
 from udfs.errors import InputError
+from udfs.vision.features import COLUMNS
 
 KEPT = StorageLevel.MEMORY_AND_DISK
 
@@ -71,6 +73,7 @@ def main(job: Job) -> Outcome:
     uri, photos = run.files.population(slug(other.name)), other.features.count()
     if comparison := stored_result(uri, made_from):
         return outcome(run.id, photos, comparison, 0)
+    require_cells(features, "features")
     for population in (training, other):
         if population.features.isEmpty():
             raise InputError(
@@ -106,7 +109,7 @@ def populations(job: Job, splits: list[str], captions: DataFrame, features: Data
     return [
         Population(
             split,
-            features=row.select("image_id", "feature"),
+            features=row.select(COLUMNS),
             hashes=hashes.join(row.select("image_id"), "image_id"),
             captions=part.select("image_id", cleaned).persist(KEPT),
         )
@@ -138,7 +141,7 @@ def second_corpus(job: Job, run: TrainedRun) -> tuple[Population, dict[str, Any]
     photos = find_photos(other.spark, other.settings)
     features = extracted(other, photos, job, run)
     hashes = photo_hashes(other, photos, features).persist(KEPT)
-    population = Population(job.settings.external.root, features.select("image_id", "feature"), hashes)
+    population = Population(job.settings.external.root, features.select(COLUMNS), hashes)
     names = features.agg(F.count("*").alias("n"), F.bit_xor(F.xxhash64("image_id", "content_hash")).alias("x")).first()
     made_from = {"root": job.settings.external.root, "photos": [names.n, names.x], "text": None}
     captions = captions_of(other)

@@ -92,6 +92,7 @@ def spark():
         .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1")  # many short queries: compile them quickly
         .config("spark.sql.shuffle.partitions", "2")
         .config("spark.databricks.delta.snapshotPartitions", "2")
+        .config("spark.sql.parquet.columnarReaderBatchSize", "128")  # as jobs set it
         .getOrCreate()
     )
     yield session
@@ -170,11 +171,20 @@ JOBS = ["extract_features", "tokenize_captions", "build_examples", "train", "eva
 QUICK_TRAINING = ["train.epochs=4", "train.batch_size=32", "model.embedding_dim=16", "model.lstm_units=16"]
 
 
-def run_pipeline(folder: Path, drawn: Path, storage: str) -> tuple[Workspace, dict[str, Outcome]]:
+def run_pipeline(
+    folder: Path, drawn: Path, storage: str, more: tuple[str, ...] = ()
+) -> tuple[Workspace, dict[str, Outcome]]:
     (folder / "corpus").symlink_to(drawn)
     workspace = Workspace(
         folder,
-        [*SMALL_NETWORK, "extractor.pooling=avg", "examples.shards=3", f"storage.format={storage}", *QUICK_TRAINING],
+        [
+            *SMALL_NETWORK,
+            "extractor.pooling=avg",
+            "examples.shards=3",
+            f"storage.format={storage}",
+            *QUICK_TRAINING,
+            *more,
+        ],
     )
     return workspace, {name: workspace.run(name) for name in JOBS}
 

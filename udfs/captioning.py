@@ -21,6 +21,7 @@ from udfs.errors import InputError, one_line
 from udfs.process_cache import load_once
 from udfs.run_folder import RunFolder
 from udfs.vision.decode import PhotoLimits, decode_photo
+from udfs.vision.extraction_task import rounded
 from udfs.vision.extractor import Extractor, load_network
 from udfs.vision.weights import resolve_weights
 
@@ -73,7 +74,7 @@ class PhotoCaptioner:
             extractor, weights_file = resolve_run_extractor(run, weights, scratch, "weights")
             self._network = load_network(extractor, weights_file)
         folder = _run_folder(run)
-        self._vocabulary, self._limits = _vocabulary(folder), limits
+        self._vocabulary, self._limits, self._resize = _vocabulary(folder), limits, extractor.resize
         captioner = load_captioner(_read(folder, folder.model), topology)
         _require_fit(folder, captioner, len(self._vocabulary.tokens), math.prod(self._network.feature_shape))
         self._decoder = Decoder(captioner, self._vocabulary.max_length, search)
@@ -87,8 +88,8 @@ class PhotoCaptioner:
         Raises:
             udfs.vision.decode.PhotoRefused: The file is not an accepted picture.
         """
-        pixels = decode_photo(content, self._network.photo_size, self._limits)
-        feature = self._network.predict(pixels[None]).numpy()
+        pixels = decode_photo(content, self._network.photo_size, self._limits, self._resize)
+        feature = rounded(self._network.predict(pixels[None]).numpy())
         (caption,) = self._decoder.captions(feature)
         return self._vocabulary.text(caption)
 

@@ -91,7 +91,13 @@ class Extractor:
     ] = "auto"
     batch_size: Annotated[int, key("photos in one forward pass", low=1)] = 32
     precision: Annotated[Literal["float32", "bfloat16"], key("number format of the network")] = "float32"
-    recompute: Annotated[bool, key("compute all features again, including those already in the table")] = False
+    resize: Annotated[
+        Literal["antialias", "nearest"],
+        key("how photos get the network's size: bilinear with antialiasing, or the nearest pixel as in the thesis"),
+    ] = "antialias"
+    recompute: Annotated[bool, key("compute all features again; replaces a table that an earlier version wrote")] = (
+        False
+    )
 
 
 @dataclass

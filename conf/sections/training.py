@@ -90,6 +90,13 @@ class Train:
         training_key("dtype of weights and gradients; mixed_bfloat16 computes in bfloat16 on float32 weights"),
     ] = "float32"
     deterministic: Annotated[bool, training_key("use only operations that give the same bits every time")] = True
+    cache_bytes: Annotated[
+        int,
+        key(
+            "bytes of examples that each worker keeps in memory once it has read them; the rest is read every epoch",
+            low=0,
+        ),
+    ] = 512 * 2**20
     progress_seconds: Annotated[
         float, key("seconds between progress lines when there is no terminal; 0 prints none", low=0.0)
     ] = 30.0

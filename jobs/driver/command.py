@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +26,8 @@ from jobs.driver.runs.registry import NAMES, require_run_id
 from jobs.driver.runs.snapshot import keep_line
 from jobs.driver.spark.console import log_to_stderr, use_real_stderr
 from udfs.errors import InputError, message_line
+
+TASK_ERROR = re.compile(r"^udfs\.errors\.InputError: (.+)$", re.MULTILINE)
 
 
 @dataclass(kw_only=True)
@@ -132,12 +135,18 @@ def perform(job: Job, work: Work) -> tuple[Outcome, str]:
 def _log_failure(name: str, error: Exception) -> int:
     """Logs why a job failed; returns the exit code."""
     log = logging.getLogger(name)
-    error = explained(error) or error
+    error = explained(error) or of_task(error) or error
     if isinstance(error, InputError):
         log.error(message_line(error))
         return 2
     log.error("failed", exc_info=error)
     return 1
+
+
+def of_task(error: BaseException) -> InputError | None:
+    """The input error of a Spark task, which Spark reports as the text of a traceback; None for any other error."""
+    match = TASK_ERROR.search(str(error))
+    return InputError(match[1]) if match else None
 
 
 def _arguments(name: str, description: str) -> argparse.Namespace:

@@ -71,7 +71,7 @@ def extraction_stage(spark, folder: Path, extractor, count: int):
         rows = photo_ids(spark, photo_names(spark, str(folder))).select("image_id", F.lit("").alias("content_hash"))
         features = map_contents(rows, str(folder), work, RESULT_SCHEMA, 2**26, task_count(spark, count, BATCH))
         with even_tasks(spark, count, BATCH):
-            return features.where(F.size("feature") > 0).count()
+            return features.where(F.length("feature") > 0).count()
 
     return once
 

@@ -59,6 +59,7 @@ def plain_words_per_second(workspace, shape: CaptionerShape) -> float:
     split, task = split_files(workspace.table("examples").read(), 16)["train"], CaptionerTask(shape, width=35)
     parts = [read_file(task, file) for file in split.files_of(0, 1)]
     photo, tokens = (np.concatenate([getattr(part, name) for part in parts]) for name in ("photo", "tokens"))
+    photo = photo.astype("float32")
     rows = np.repeat(np.arange(len(photo)), tokens.shape[1])
     data = Captions(tokens.reshape(-1, task.width), photo, rows)
     model = build_captioner(shape)

@@ -188,6 +188,7 @@ def test_keys_that_do_not_change_the_weights():
     keys = [key for key in keys_of(conf.Settings).values() if key.name.split(".")[0] in sections]
     assert [key.name for key in keys if not key.affects_training] == [
         "train.workers",
+        "train.cache_bytes",
         "train.progress_seconds",
         "recovery.checkpoint_every",
         "recovery.keep_checkpoints",

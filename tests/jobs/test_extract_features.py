@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from conftest import session_settings
+from feature_cells import feature_of
 from PIL import Image
 from pyspark.sql import functions as F
 
@@ -17,7 +18,7 @@ from udfs.errors import InputError
 
 
 def features(workspace) -> dict[str, np.ndarray]:
-    return {row.image_id: np.array(row.feature, "float32") for row in workspace.table("features").read().collect()}
+    return {row.image_id: feature_of(row) for row in workspace.table("features").read().collect()}
 
 
 def few_photos(workspace, count: int = 6) -> list[str]:
@@ -154,7 +155,7 @@ def test_vgg16_fc2_equals_plain_keras(workspace, tmp_path):
     names = few_photos(workspace, 3)
     network = published_vgg16(tmp_path / "vgg16_weights_tf_dim_ordering_tf_kernels.h5")
     weights = f"extractor.weights={tmp_path}/vgg16_weights_tf_dim_ordering_tf_kernels.h5"
-    overrides = ["extractor.name=vgg16", "extractor.pooling=none", weights]
+    overrides = ["extractor.name=vgg16", "extractor.pooling=none", "extractor.resize=nearest", weights]
     workspace.run("extract_features", *overrides)
 
     fc2 = keras.Model(network.input, network.get_layer("fc2").output)
@@ -162,9 +163,10 @@ def test_vgg16_fc2_equals_plain_keras(workspace, tmp_path):
     pixels = np.stack([keras.utils.img_to_array(photo) for photo in photos])
     expected = fc2.predict(keras.applications.vgg16.preprocess_input(pixels), verbose=0)
     found = features(workspace)
-    difference = max(np.abs(found[name] - row).max() for name, row in zip(names, expected, strict=True))
     assert expected.shape == (3, 4096)
-    assert difference <= 1e-4 * np.abs(expected).max()
+    for name, row in zip(names, expected, strict=True):
+        rounding = 2**-11 * np.abs(row)  # of a value to 16 bits
+        assert (np.abs(found[name] - row) <= rounding + 1e-4 * np.abs(expected).max()).all()
 
     with pytest.raises(InputError, match=r"extractor\.weights.*does not fit resnet50"):
         workspace.run("extract_features", "extractor.name=resnet50", "extractor.pooling=none", weights)

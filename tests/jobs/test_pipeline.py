@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from conftest import JOBS
+from feature_cells import feature_of
 from nltk.translate.bleu_score import corpus_bleu
 
 from udfs.errors import InputError
@@ -80,7 +81,7 @@ def test_baselines_stand_beside_the_scores(pipeline):
     assert baselines["human"]["bleu1"] == pytest.approx(human, abs=1e-9)
 
     trained = workspace.table("captions").read().where("split = 'train' AND caption_no = 0").collect()
-    features = {row.image_id: np.array(row.feature) for row in workspace.table("features").read().collect()}
+    features = {row.image_id: feature_of(row).astype("float64") for row in workspace.table("features").read().collect()}
     units = {name: feature / np.linalg.norm(feature) for name, feature in features.items()}
     nearest = [max(trained, key=lambda row: units[row.image_id] @ units[photo.image_id]) for photo in rows]
     words = [row.text.lower().replace(".", "").split() for row in nearest]

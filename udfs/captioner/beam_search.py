@@ -145,7 +145,7 @@ def caption_photos(
         vocabulary: The captioner's vocabulary.
         search: How captions are generated.
         task_cores: CPU cores of the task.
-        batches: Rows (image_id, feature).
+        batches: Rows (image_id, feature, feature_shape).
 
     Yields:
         Rows (image_id, hypothesis); a hypothesis is the text of a caption.
@@ -154,7 +154,7 @@ def caption_photos(
         if not batch.num_rows:
             continue
         decoder = load_once(_load_decoder, model.value, topology, vocabulary.max_length, search, task_cores=task_cores)
-        captions = decoder.captions(feature_rows(batch.column("feature")))
+        captions = decoder.captions(feature_rows(batch))
         hypotheses = [vocabulary.text(caption) for caption in captions]
         yield pa.RecordBatch.from_arrays(
             [batch.column("image_id"), pa.array(hypotheses, pa.string())], names=["image_id", "hypothesis"]

@@ -15,7 +15,7 @@ class CaptionExamples:
     """The captions in a file.
 
     Attributes:
-        photo: Features (rows, *feature shape).
+        photo: Features, float16 (rows, *feature shape).
         tokens: int32 (rows, captions, width); unused captions are zeros.
         counts: Captions per row.
         by_photo: Whether an example is a photo with all of its captions; otherwise it is a caption with its photo.
@@ -36,11 +36,12 @@ class CaptionExamples:
 
     def take(self, positions: np.ndarray) -> Batch:
         if self.by_photo:
-            counts = self.counts[positions]
-            rows, captions = np.repeat(positions, counts), np.concatenate([np.arange(count) for count in counts])
+            counts, captions_of = self.counts[positions], [np.arange(count) for count in self.counts[positions]]
+            rows, captions = np.repeat(positions, counts), np.concatenate(captions_of)
+            photos, photo_of_caption = positions, np.repeat(np.arange(len(positions)), counts)
         else:
             rows, captions = (places[positions] for places in self._places)
-        photos, photo_of_caption = np.unique(rows, return_inverse=True)
+            photos, photo_of_caption = np.unique(rows, return_inverse=True)
         return self.tokens[rows, captions], photo_of_caption.astype("int32"), self.photo[photos]
 
     @cached_property

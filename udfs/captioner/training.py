@@ -14,13 +14,14 @@ from udfs.captioner.shape import CaptionerShape
 from udfs.captioner.validation import BleuScorer
 from udfs.engine.task import Batch, LossSums
 from udfs.scoring.bleu import ORDERS
+from udfs.vision.features import FEATURE, features_of_cells
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
     from udfs.captioner.topologies.base import Captioner
 
-FEATURE, TOKENS, COUNT = "feature", "token_ids", "caption_count"
+TOKENS, COUNT = "token_ids", "caption_count"
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class CaptionerTask:
         return tuple(f"bleu{order}" for order in ORDERS) if self.validation_bleu else ()
 
     def examples(self, columns: dict[str, np.ndarray]) -> CaptionExamples:
-        photo, counts = columns[FEATURE].reshape(-1, *self.shape.feature_shape), columns[COUNT].astype("int64")
+        photo, counts = features_of_cells(columns[FEATURE], self.shape.feature_shape), columns[COUNT].astype("int64")
         tokens = columns[TOKENS].astype("int32", copy=False).reshape(len(photo), -1, self.width)
         return CaptionExamples(photo, tokens, counts, self.by_photo)
 

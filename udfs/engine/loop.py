@@ -18,10 +18,11 @@ from udfs.engine.attempts import RunWriter
 from udfs.engine.checkpoint import Checkpoint, Progress
 from udfs.engine.events import Epoch, Event, Ready, Step, Validation
 from udfs.engine.export import model_bytes
+from udfs.engine.file_cache import FileCache
 from udfs.engine.learning_curves import best_epoch, diagnose, out_of_patience
 from udfs.engine.metrics import EpochMetrics, Sums, WorkerMetrics
 from udfs.engine.plan import Member, Plan
-from udfs.engine.reader import Pass, Split, WorkerBatch, read_file, worker_batches
+from udfs.engine.reader import Pass, Split, WorkerBatch, worker_batches
 from udfs.engine.replica import Replica
 from udfs.engine.strategy import device_summary, join_gang
 from udfs.engine.task import Scorer
@@ -61,9 +62,9 @@ class Training:
         self.communication = replica.communication
         self.folder = RunFolder(plan.run_folder)
         self.writer = RunWriter(self.folder, member.attempt)
+        self.files = FileCache(plan.task, plan.cache_bytes)
         self.best: list[Array] = []
-        self.progress = Progress()
-        self._reported = 0.0
+        self.progress, self._reported = Progress(), 0.0
 
     def run(self) -> dict[str, Any]:
         self.restore()
@@ -171,8 +172,7 @@ class Training:
         if scorer is None:
             return {}
         self._report_step(Validation(member.rank, epoch, 0, 0))
-        files = plan.validation.files_of(member.rank, member.workers)
-        counts = scorer.count(read_file(plan.task, file) for file in files)
+        counts = scorer.count(map(self.files.read, plan.validation.files_of(member.rank, member.workers)))
         return scorer.scores(self.replica.collectives.total([counts])[0])
 
     @cached_property
@@ -182,7 +182,7 @@ class Training:
     def batches(self, split: Split, epoch: int, seed: int | None, start: int = 0) -> Iterator[WorkerBatch]:
         plan, member = self.plan, self.member
         order = Pass(plan.batch_size, member.rank, member.workers, epoch, seed, start, plan.bucket_by_length)
-        return worker_batches(plan.task, split, order)
+        return worker_batches(plan.task, split, order, self.files.read)
 
     def write_epoch(self, metrics: EpochMetrics) -> None:
         """Writes the metrics of an epoch, and keeps the weights if it is the best one."""

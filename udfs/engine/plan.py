@@ -61,6 +61,7 @@ class Plan:
         patience: Epochs without improvement before training stops; 0 never stops.
         checkpoint_every: Steps between checkpoints within an epoch; 0 writes one at its end only. A checkpoint is written
             at the first step after which all workers have the same weights.
+        cache_bytes: Bytes of examples that each worker keeps in memory after reading them; it does not affect the weights.
     """
 
     run_folder: str
@@ -79,6 +80,7 @@ class Plan:
     patience: int
     checkpoint_every: int
     keep_checkpoints: int
+    cache_bytes: int = 0
 
     @property
     def steps(self) -> int:

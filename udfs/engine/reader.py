@@ -7,8 +7,9 @@ depends on (seed, epoch, shard) alone. A reader that starts at batch k skips who
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -84,11 +85,22 @@ class WorkerBatch:
     examples: int
 
 
-def worker_batches(task: Task, split: Split, order: Pass) -> Iterator[WorkerBatch]:
-    """One worker's part of each batch from `order.start` on; every worker gets equally many."""
+Read = Callable[[ExampleFile], Examples]
+
+
+def worker_batches(task: Task, split: Split, order: Pass, read: Read | None = None) -> Iterator[WorkerBatch]:
+    """One worker's part of each batch from `order.start` on; every worker gets equally many.
+
+    Args:
+        task: What is trained.
+        split: The examples.
+        order: Which part of them, in which order.
+        read: Reads a file; by default each time with `read_file`.
+    """
+    read = read or partial(read_file, task)
     count, size = len(split.shards), order.batch_size
     shards = range(order.rank, count, order.workers)
-    readers = {shard: _ShardReader(task, split, shard, order) for shard in shards}
+    readers = {shard: _ShardReader(read, split, shard, order) for shard in shards}
     for step in range(order.start, split.steps(size)):
         parts, examples = [], 0
         for shard in shards:
@@ -103,8 +115,8 @@ def worker_batches(task: Task, split: Split, order: Pass) -> Iterator[WorkerBatc
 class _ShardReader:
     """The examples of one shard in an epoch's order, with one file in memory at a time."""
 
-    def __init__(self, task: Task, split: Split, shard: int, order: Pass):
-        self._task, self._shard, self._order = task, shard, order
+    def __init__(self, read: Read, split: Split, shard: int, order: Pass):
+        self._read, self._shard, self._order = read, shard, order
         self._key, self._buckets = None, None
         if order.seed is not None:
             self._key = (order.seed, order.epoch, shard)
@@ -137,7 +149,7 @@ class _ShardReader:
         return parts
 
     def _open(self, file: ExampleFile) -> None:
-        self._examples = read_file(self._task, file)
+        self._examples = self._read(file)
         positions = np.arange(len(self._examples))
         if self._key:
             positions = positions[np.random.default_rng((*self._key, self._number + 1)).permutation(len(positions))]
@@ -154,15 +166,27 @@ def read_file(task: Task, file: ExampleFile) -> Examples:
     Raises:
         InputError: If the file does not hold the rows that its table version says.
     """
+    return examples_of(task, file, read_columns(task, file))
+
+
+def read_columns(task: Task, file: ExampleFile) -> dict[str, Array]:
+    """The columns of a file that the task names; see `Task.examples` for their form."""
     from petastorm import make_batch_reader
 
     with make_batch_reader(
         [file.uri], schema_fields=list(task.columns), shuffle_row_groups=False, reader_pool_type="dummy", num_epochs=1
     ) as reader:
         groups = list(reader)
-    columns = {name: np.concatenate([_matrix(getattr(group, name)) for group in groups]) for name in task.columns}
+    return {name: _matrix([getattr(group, name) for group in groups]) for name in task.columns}
+
+
+def examples_of(task: Task, file: ExampleFile, columns: dict[str, Array]) -> Examples:
+    """The examples in the columns of a file. Raises InputError as `read_file` does."""
+    try:
+        examples = task.examples(columns)
+    except InputError as error:
+        raise InputError(f"{file.uri}: {error}") from error
     rows = len(next(iter(columns.values())))
-    examples = task.examples(columns)
     if rows != file.rows or len(examples) != file.examples:
         raise InputError(
             f"{file.uri}: found {rows} rows with {len(examples)} examples, expected {file.rows} with {file.examples}; the file "
@@ -171,6 +195,14 @@ def read_file(task: Task, file: ExampleFile) -> Examples:
     return examples
 
 
-def _matrix(values: Array) -> Array:
-    """A column of equally long lists as a matrix, any other column as it is."""
-    return np.stack(values) if values.dtype == object else values  # type: ignore[call-overload]
+def _matrix(groups: list[Array]) -> Array:
+    """A column from its row groups: a matrix if it holds lists or byte strings of one length."""
+    values = np.concatenate(groups)
+    if values.dtype != object:
+        return values
+    lengths = {len(value) if isinstance(value, bytes) else None for value in values}
+    if lengths == {None}:
+        return np.stack(values)  # type: ignore[call-overload, no-any-return]
+    if len(lengths) > 1 or None in lengths:
+        return values
+    return np.frombuffer(bytearray().join(values), "uint8").reshape(len(values), *lengths)

@@ -92,7 +92,11 @@ class Task(Protocol):
     def weight_unit(self) -> str: ...
 
     def examples(self, columns: dict[str, Array]) -> Examples:
-        """The examples in one file, from its columns; the first axis of each array is the file's rows."""
+        """The examples in one file, from its columns; the first axis of each array is the file's rows.
+
+        A column of lists of one length is a matrix, a column of byte strings of one length a matrix of uint8. Examples may be
+        kept and taken from again in later epochs.
+        """
         ...
 
     def join(self, parts: list[Batch]) -> Batch:

@@ -31,7 +31,7 @@ from udfs.explain.word_explanations import (
 )
 from udfs.process_cache import load_once
 from udfs.vision.decode import PhotoLimits, PhotoRefused
-from udfs.vision.extraction_task import local_weights
+from udfs.vision.extraction_task import local_weights, rounded
 from udfs.vision.extractor import Extractor, build_network, resolve_network
 from udfs.vision.isolated_decoder import IsolatedDecoder
 
@@ -101,7 +101,7 @@ def explain_photos(
                 task_cores=task_cores,
             )
             try:
-                photo = _decode(row, networks.model.size, inputs.limits)
+                photo = _decode(row, networks.model.size, inputs.limits, inputs.extractor.resize)
                 explanation = json.dumps(
                     explain_photo(networks, inputs, settings, row["image_id"], photo, row["sanity"])
                 )
@@ -136,7 +136,8 @@ def explain_photo(
     """
     model, stem = networks.model, file_stem(image_id)
     _write_network_pictures(model, inputs, image_id, photo)
-    caption = np.array(networks.decoder.captions(model.features(photo[None]).numpy())[0], "int32")
+    feature = rounded(model.features(photo[None]).numpy())  # as those that the run was trained on
+    caption = np.array(networks.decoder.captions(feature)[0], "int32")
     texts = [inputs.vocabulary.tokens[token] for token in caption]
     text = inputs.vocabulary.text(caption)
     result: dict[str, Any] = {"image": image_id, "caption": text, "feature_maps": f"{stem}-features.png"}
@@ -167,10 +168,10 @@ def _load_networks(
     return RunNetworks(JoinedModel(network, preprocess, captioner), Decoder(captioner, max_length, search))
 
 
-def _decode(row: dict, size: tuple[int, int], limits: PhotoLimits) -> np.ndarray:
+def _decode(row: dict, size: tuple[int, int], limits: PhotoLimits, resize: str) -> np.ndarray:
     if row["content"] is None and row["length"]:
         raise PhotoRefused("too_many_bytes", f"{row['length']} bytes, more than corpus.max_bytes")
-    return load_once(IsolatedDecoder, limits).decode(row["content"] or b"", size).pixels.astype("float32")
+    return load_once(IsolatedDecoder, limits, resize).decode(row["content"] or b"", size).pixels.astype("float32")
 
 
 def _write_network_pictures(model: JoinedModel, inputs: ExplainInputs, image_id: str, photo: np.ndarray) -> None:

@@ -20,6 +20,10 @@ from udfs.vision.picture_formats import is_camera_raw, readable_formats, why_not
 
 END_OF_JPEG = b"\xff\xd9"
 NO_END = "no_end_marker"
+ANTIALIAS, NEAREST = "antialias", "nearest"
+REDUCING_GAP = (
+    2  # a picture may be reduced fast to this many times its final size; from 2 on that is hardly visible (Pillow)
+)
 
 
 @dataclass(frozen=True)
@@ -69,13 +73,17 @@ class Photo:
     notes: list[str] = field(default_factory=list)
 
 
-def decode_photo(content: bytes, size: int | tuple[int, int], limits: PhotoLimits = PhotoLimits()) -> np.ndarray:
-    """Decodes a picture file and resizes it as `keras.utils.load_img` does by default (nearest neighbour).
+def decode_photo(
+    content: bytes, size: int | tuple[int, int], limits: PhotoLimits = PhotoLimits(), resize: str = ANTIALIAS
+) -> np.ndarray:
+    """Decodes a picture file and resizes it.
 
     Args:
         content: The file's bytes.
         size: (height, width) of the result in pixels, or one number for both.
         limits: Which pictures are accepted.
+        resize: ANTIALIAS, where each pixel of the result is an average of all the pixels that it covers (bilinear filter), or
+            NEAREST, which takes one of them, as `keras.utils.load_img` does by default.
 
     Returns:
         The RGB pixels after the EXIF orientation is applied: uint8, (height, width, 3).
@@ -83,17 +91,29 @@ def decode_photo(content: bytes, size: int | tuple[int, int], limits: PhotoLimit
     Raises:
         PhotoRefused: The file is not an accepted picture.
     """
-    return decode_with_notes(content, size, limits).pixels
+    return decode_with_notes(content, size, limits, resize).pixels
 
 
-def decode_with_notes(content: bytes, size: int | tuple[int, int], limits: PhotoLimits) -> Photo:
+def decode_with_notes(
+    content: bytes, size: int | tuple[int, int], limits: PhotoLimits, resize: str = ANTIALIAS
+) -> Photo:
     """Does the same as `decode_photo`, and also returns what was converted."""
     height, width = (size, size) if isinstance(size, int) else size
-    picture, notes = _upright(content, limits, None)
+    # A JPEG that is far larger is decoded at a half, a quarter or an eighth of its size: the averages of the pixels there.
+    draft_side = REDUCING_GAP * max(height, width) if resize == ANTIALIAS else None
+    picture, notes = _upright(content, limits, draft_side)
     with _refusing("unreadable"):
         if picture.size != (width, height):
-            picture = picture.resize((width, height), Image.Resampling.NEAREST)
+            picture = _resized(picture, (width, height), resize)
         return Photo(np.asarray(picture.convert("RGB")), notes)
+
+
+def _resized(picture: Image.Image, size: tuple[int, int], resize: str) -> Image.Image:
+    """The picture in another size, (width, height)."""
+    if resize == NEAREST:
+        return picture.resize(size, Image.Resampling.NEAREST)
+    # Values of a palette cannot be averaged, so the picture becomes RGB first.
+    return picture.convert("RGB").resize(size, Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)
 
 
 def open_photo(content: bytes, limits: PhotoLimits = PhotoLimits(), draft_side: int | None = None) -> Image.Image:
@@ -139,7 +159,7 @@ def _upright(content: bytes, limits: PhotoLimits, draft_side: int | None) -> tup
     except PhotoRefused:
         if picture.format not in ("JPEG", "MPO"):
             raise
-        complete = _without_end_marker(content, draft_side)
+        complete = _without_end_marker(content)
         if complete is None:
             raise
         picture, notes = complete, [*notes, NO_END]
@@ -202,7 +222,7 @@ def _load(picture: Image.Image, draft_side: int | None) -> None:
     picture.load()
 
 
-def _without_end_marker(content: bytes, draft_side: int | None) -> Image.Image | None:
+def _without_end_marker(content: bytes) -> Image.Image | None:
     """A JPEG that lacks only its end marker; None if pixels are missing too.
 
     It is decoded with two different continuations. If the pixels are the same, none of them depends on what is missing.
@@ -213,7 +233,7 @@ def _without_end_marker(content: bytes, draft_side: int | None) -> Image.Image |
         try:
             with _refusing("truncated"):
                 picture = Image.open(io.BytesIO(content + continuation + END_OF_JPEG), formats=("JPEG",))
-                _load(picture, draft_side)
+                _load(picture, None)  # a smaller scale would leave out what is missing
         except PhotoRefused:  # the caller reports what the decoder had against the file itself
             return None
         pictures.append(picture)

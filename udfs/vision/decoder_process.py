@@ -33,13 +33,14 @@ SPARE_BYTES = 256 * 2**20
 LIMITS_MEMORY = sys.platform == "linux"  # elsewhere the address space cannot be limited reliably
 
 
-def serve(descriptor: int, limits: PhotoLimits, cpu_seconds: float) -> None:
+def serve(descriptor: int, limits: PhotoLimits, cpu_seconds: float, resize: str) -> None:
     """Decodes pictures until the other end of the socket is closed.
 
     Args:
         descriptor: File descriptor of a connected stream socket.
         limits: Which pictures are accepted. They also bound the memory of this process.
         cpu_seconds: Processor time that a picture may take. A picture that takes more ends the process.
+        resize: How pictures are resized; see `decode_photo`.
     """
     readable_formats()  # imports the decoders before memory is limited
     Image.init()
@@ -56,7 +57,7 @@ def serve(descriptor: int, limits: PhotoLimits, cpu_seconds: float) -> None:
             _limit_memory(needed + 4 * length)
             content = receive(connection, length)
             signal.setitimer(signal.ITIMER_PROF, cpu_seconds)  # SIGPROF ends the process, also inside a decoder
-            description, pixels = _answer(content, (height, width), limits)
+            description, pixels = _answer(content, (height, width), limits, resize)
             signal.setitimer(signal.ITIMER_PROF, 0)
             encoded = json.dumps(description).encode()
             send(connection, ANSWER.pack(len(encoded), len(pixels)) + encoded, pixels)
@@ -88,9 +89,11 @@ def receive_into(connection: socket.socket, target: memoryview) -> None:
         target = target[count:]
 
 
-def _answer(content: bytes, size: tuple[int, int], limits: PhotoLimits) -> tuple[dict[str, Any], memoryview | bytes]:
+def _answer(
+    content: bytes, size: tuple[int, int], limits: PhotoLimits, resize: str
+) -> tuple[dict[str, Any], memoryview | bytes]:
     try:
-        photo = decode_with_notes(content, size, limits)
+        photo = decode_with_notes(content, size, limits, resize)
         return {"notes": photo.notes}, np.ascontiguousarray(photo.pixels).data.cast("B")
     except PhotoRefused as refused:
         return {"reason": refused.reason, "details": refused.details}, b""
@@ -117,5 +120,5 @@ def _limit_memory(most: int) -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    serve(int(sys.argv[1]), PhotoLimits(**json.loads(sys.argv[2])), float(sys.argv[3]))
+    serve(int(sys.argv[1]), PhotoLimits(**json.loads(sys.argv[2])), float(sys.argv[3]), sys.argv[4])
     os._exit(0)

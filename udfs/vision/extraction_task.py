@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,10 +11,11 @@ from udfs.errors import InputError
 from udfs.process_cache import load_once
 from udfs.vision.decode import Photo, PhotoLimits, PhotoRefused
 from udfs.vision.extractor import Extractor, load_network
+from udfs.vision.features import FEATURE, NOT_FLOAT16, SHAPE, to_stored
 from udfs.vision.isolated_decoder import IsolatedDecoder
 
 RESULT_SCHEMA = """
-    image_id string, content_hash string, feature array<float>, feature_shape array<int>, notes array<string>,
+    image_id string, content_hash string, feature binary, feature_shape array<int>, notes array<string>,
     reason string, details string
 """
 PROBE_SCHEMA = "shape array<int>, problem string"
@@ -66,9 +66,10 @@ def extract(
         batches: Rows (image_id, content_hash, content).
 
     Yields:
-        Rows of RESULT_SCHEMA. A refused photo has no feature, but a reason and details. `notes` are those of `Photo`.
+        Rows of RESULT_SCHEMA. A refused photo has no feature, but a reason and details. `notes` are those of `Photo`. A feature
+        that 16 bits cannot hold is refused too, with the reason NOT_FLOAT16.
     """
-    decoder = load_once(IsolatedDecoder, limits)
+    decoder = load_once(IsolatedDecoder, limits, extractor.resize)
     decoder.start()  # it gets ready while the network is built
     network = load_once(load_network, extractor, local_weights(weights_name), task_cores=task_cores)
     shape = network.feature_shape
@@ -78,7 +79,15 @@ def extract(
             outcomes = [_decode(decoder, content, network.photo_size) for content in rows.column("content")]
             pixels = [outcome.pixels for outcome in outcomes if isinstance(outcome, Photo)]
             features = network.predict(np.stack(pixels)).numpy() if pixels else np.zeros((0, *shape), "float32")
-            yield _result(rows, features.reshape(len(pixels), math.prod(shape)), shape, outcomes)
+            yield _result(rows, shape, *_cells(features, outcomes))
+
+
+def rounded(features: np.ndarray) -> np.ndarray:
+    """One photo's feature as the tables store it, (1, ...). Raises PhotoRefused if 16 bits cannot hold it."""
+    stored, (problem,) = to_stored(features)
+    if problem:
+        raise PhotoRefused(NOT_FLOAT16, problem)
+    return stored
 
 
 def local_weights(name: str | None) -> str | None:
@@ -95,17 +104,37 @@ def _decode(decoder: IsolatedDecoder, content: pa.Scalar, size: tuple[int, int])
         return refused
 
 
+def _cells(
+    features: np.ndarray, outcomes: list[Photo | PhotoRefused]
+) -> tuple[list[bytes | None], list[Photo | PhotoRefused]]:
+    """The cell of each photo, null where it is refused, and the outcomes with the refusals of features.
+
+    features: float32 (decoded photos, *feature_shape).
+    """
+    computed = iter(zip(*to_stored(features), strict=True))
+    cells: list[bytes | None] = []
+    final: list[Photo | PhotoRefused] = []
+    for outcome in outcomes:
+        cell = None
+        if isinstance(outcome, Photo):
+            feature, problem = next(computed)
+            if problem:
+                outcome = PhotoRefused(NOT_FLOAT16, problem)
+            else:
+                cell = feature.tobytes()
+        cells.append(cell)
+        final.append(outcome)
+    return cells, final
+
+
 def _result(
-    rows: pa.RecordBatch, features: np.ndarray, shape: list[int], outcomes: list[Photo | PhotoRefused]
+    rows: pa.RecordBatch, shape: list[int], cells: list[bytes | None], outcomes: list[Photo | PhotoRefused]
 ) -> pa.RecordBatch:
-    accepted = np.array([isinstance(outcome, Photo) for outcome in outcomes])
-    offsets = np.concatenate([[0], np.cumsum(accepted * features.shape[1])]).astype("int32")
-    feature = pa.ListArray.from_arrays(pa.array(offsets, mask=np.append(~accepted, False)), pa.array(features.ravel()))
     columns = {
         "image_id": rows.column("image_id"),
         "content_hash": rows.column("content_hash"),
-        "feature": feature,
-        "feature_shape": pa.array([shape if keep else None for keep in accepted], pa.list_(pa.int32())),
+        FEATURE: pa.array(cells, pa.binary()),
+        SHAPE: pa.array([shape if cell is not None else None for cell in cells], pa.list_(pa.int32())),
         "notes": pa.array([getattr(outcome, "notes", None) for outcome in outcomes], pa.list_(pa.string())),
         "reason": pa.array([getattr(outcome, "reason", None) for outcome in outcomes], pa.string()),
         "details": pa.array([getattr(outcome, "details", None) for outcome in outcomes], pa.string()),

@@ -26,10 +26,9 @@ DEFAULT_LAYERS = {
     "mobilenet_v2": ("out_relu", "avg"),  # the name of the network's own pooling layer differs between processes
 }
 
-# How photos become the network's input: 8-bit RGB pictures only, or other pictures too, converted. The first was the only one
-# of version 0.1.
-STRICT = "keras.applications, RGB, nearest"
-CONVERTED = "keras.applications, converted to RGB, nearest"
+
+RESIZES = ("antialias", "nearest")
+FIRST_PREPROCESSING = "keras.applications, RGB, nearest"  # the only one of version 0.1
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Extractor:
         precision: Keras's dtype policy of the network, such as `float32` or `mixed_bfloat16`.
         weights: Where the weights come from: `imagenet`, `random:SEED`, or the path or URI of a file.
         weights_hash: The hash that identifies the weights; see `udfs.vision.weights`.
-        preprocessing: How photos become the network's input: STRICT or CONVERTED.
+        preprocessing: How photos become the network's input, as `preprocessing_of` words it.
     """
 
     name: str
@@ -52,7 +51,13 @@ class Extractor:
     precision: str
     weights: str
     weights_hash: str
-    preprocessing: str = STRICT
+    preprocessing: str = FIRST_PREPROCESSING
+
+    def __post_init__(self) -> None:
+        if self.resize not in RESIZES:
+            raise ValueError(
+                f"preprocessing: found {self.preprocessing!r}, expected one that ends with one of {RESIZES}"
+            )
 
     @property
     def fingerprint(self) -> str:
@@ -60,6 +65,21 @@ class Extractor:
         parts = {key: value for key, value in asdict(self).items() if key != "weights"}
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
         return f"{self.name}-{self.layer}-{self.pooling}-{self.precision}-{digest}"
+
+    @property
+    def resize(self) -> str:
+        """How photos are resized: `antialias` or `nearest`; see `udfs.vision.decode`."""
+        return self.preprocessing.rpartition(", ")[2]
+
+
+def preprocessing_of(strict: bool, resize: str) -> str:
+    """Describes how photos become the network's input.
+
+    Args:
+        strict: Whether only 8-bit RGB pictures are used. If not, other pictures are converted.
+        resize: How photos are resized: `antialias` or `nearest`, the only one of earlier versions.
+    """
+    return f"keras.applications, {'RGB' if strict else 'converted to RGB'}, {resize}"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from udfs.vision.decode import Photo, PhotoLimits, PhotoRefused, well_formed
+from udfs.vision.decode import ANTIALIAS, Photo, PhotoLimits, PhotoRefused, well_formed
 from udfs.vision.decoder_process import ANSWER, READY, REQUEST, receive, receive_into, send
 
 # What a decoder needs of its environment. The rest, which may hold secrets, is kept from it.
@@ -38,11 +38,12 @@ class IsolatedDecoder:
 
     Args:
         limits: Which pictures are accepted.
+        resize: How pictures are resized; see `decode_photo`.
         cpu_seconds: Processor time that a picture may take.
     """
 
-    def __init__(self, limits: PhotoLimits, cpu_seconds: float = CPU_SECONDS):
-        self._limits, self._cpu_seconds = limits, cpu_seconds
+    def __init__(self, limits: PhotoLimits, resize: str = ANTIALIAS, cpu_seconds: float = CPU_SECONDS):
+        self._limits, self._resize, self._cpu_seconds = limits, resize, cpu_seconds
         self._process: subprocess.Popen | None = None
         self._connection: socket.socket | None = None
         self._ready = False
@@ -61,7 +62,7 @@ class IsolatedDecoder:
         command = [sys.executable, "-P", "-m", "udfs.vision.decoder_process", str(other.fileno())]
         with other:
             self._process = subprocess.Popen(
-                [*command, json.dumps(asdict(self._limits)), str(self._cpu_seconds)],
+                [*command, json.dumps(asdict(self._limits)), str(self._cpu_seconds), self._resize],
                 pass_fds=[other.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment,
             )  # fmt: skip
 

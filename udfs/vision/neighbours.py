@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from udfs.vision.features import feature_rows, unit_rows
+from udfs.vision.features import pooled_rows, unit_rows
 
 SCHEMA = "query string, part string, distance double, neighbour string"
 # Features of copies of a photo differ in the last bits. Rounded distances are equal, and the first name wins.
@@ -20,7 +20,7 @@ def nearest_in_batches(queries, others_only: bool, batches: Iterator[pa.RecordBa
     Args:
         queries: A Spark broadcast of (names, their features as unit rows: float32 (queries, feature size)).
         others_only: Whether a candidate with the query's own name is ignored.
-        batches: Candidates: rows (image_id, feature, part).
+        batches: Candidates: rows (image_id, feature, feature_shape, part). A map counts as its average over positions.
 
     Yields:
         Rows of SCHEMA, at most one per query and part. The distance is 1 - cosine, from 0 to 2, rounded to DIGITS digits.
@@ -33,7 +33,7 @@ def nearest_in_batches(queries, others_only: bool, batches: Iterator[pa.RecordBa
         parts = batch.column("part").to_numpy(zero_copy_only=False)
         if not len(candidates):
             continue
-        distances = np.round(np.maximum(1 - features @ unit_rows(feature_rows(batch.column("feature"))).T, 0), DIGITS)
+        distances = np.round(np.maximum(1 - features @ unit_rows(pooled_rows(batch)).T, 0), DIGITS)
         for column, name in enumerate(candidates):
             if name in row_of_name:
                 distances[row_of_name[name], column] = np.inf

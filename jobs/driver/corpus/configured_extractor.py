@@ -14,7 +14,7 @@ from conf import Settings
 from jobs.driver.spark.hadoop_files import absolute
 from udfs.errors import InputError
 from udfs.vision import extraction_task
-from udfs.vision.extractor import CONVERTED, STRICT, Extractor, default_layer
+from udfs.vision.extractor import Extractor, default_layer, preprocessing_of
 from udfs.vision.weights import resolve_weights
 
 
@@ -37,7 +37,7 @@ def resolve_extractor(settings: Settings, scratch: str) -> tuple[Extractor, str 
         layer, default_pooling = default_layer(chosen.name)
         pooling = default_pooling if pooling == "none" else pooling
     path, digest = resolve_weights(chosen.name, chosen.weights, scratch)
-    preprocessing = STRICT if settings.corpus.strict else CONVERTED
+    preprocessing = preprocessing_of(settings.corpus.strict, chosen.resize)
     return Extractor(chosen.name.lower(), layer, pooling, chosen.precision, chosen.weights, digest, preprocessing), path
 
 

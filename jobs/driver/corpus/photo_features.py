@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from conf import Settings
 from jobs.driver.corpus.configured_extractor import probe
+from jobs.driver.corpus.feature_tables import holds_cells, log_replaced, require_cells
 from jobs.driver.corpus.photo_listing import hashed_photos, map_contents
 from jobs.driver.job import Job
 from jobs.driver.spark.session import spark_settings
@@ -101,12 +102,16 @@ def update_features(job: Job, folder: str, extractor: Extractor, weights: str | 
         weights: The name of its weights file on the executors; None for random weights.
 
     Raises:
-        InputError: If the folder holds no usable photo.
+        InputError: If the folder holds no usable photo, or the table is of an earlier version and `extractor.recompute` does
+            not allow to replace it.
     """
-    table = job.warehouse.table("features")
+    table, recompute = job.warehouse.table("features"), job.settings.extractor.recompute
+    is_old = table.version() is not None and not holds_cells(table.read())
+    if is_old and not recompute:
+        require_cells(table.read(), f"{job.warehouse.prefix}features")
     photos = open_photo_folder(job, folder, "corpus.root")
     new = photos.readable
-    if table.version() is not None and not job.settings.extractor.recompute:
+    if table.version() is not None and not recompute:
         known = table.read().where(F.col("extractor") == extractor.fingerprint).select("image_id", "content_hash")
         new = new.join(known, ["image_id", "content_hash"], "left_anti")
     new = new.persist(StorageLevel.DISK_ONLY)
@@ -115,13 +120,16 @@ def update_features(job: Job, folder: str, extractor: Extractor, weights: str | 
     written, notes = _count_written(job, computed)
     refused = quarantine(job, refusals(job.settings, photos, computed))
     rows = _table_rows(photos, computed, extractor)
-    version = table.version()
-    if written or _has_refused(table, rows):
-        version = table.upsert(rows, KEYS, {"extractor": extractor.fingerprint}, tombstone="feature")
-    if version is None:
+    if (is_old or table.version() is None) and not written:
         raise InputError(
             f"corpus.root: all {photos.count} files in {folder} were refused; the table quarantine holds the reasons"
         )
+    version, provenance = table.version(), {"extractor": extractor.fingerprint}
+    if is_old:
+        log_replaced(job, "features")
+        version = table.replace(rows.where("feature IS NOT NULL"), provenance)
+    elif written or _has_refused(table, rows):
+        version = table.upsert(rows, KEYS, provenance, tombstone="feature")
     return Extraction(version, photos.count, written, unchanged, refused, notes)
 
 

@@ -98,7 +98,7 @@ def require_members(spark: SparkSession, workers: int, folder: RunFolder, attemp
             raise InputError(
                 f"spark.executor.memoryOverhead: {answer['host']} has {_gigabytes(answer['free'])} free, but "
                 f"{workers_on[answer['host']]} workers there need about {_gigabytes(needed)} beside Spark's heaps; raise it, "
-                "lower spark.driver.memory or spark.executor.memory, or lower train.workers or train.batch_size"
+                "lower spark.driver.memory or spark.executor.memory, or train.cache_bytes, train.workers or train.batch_size"
             )
 
 

@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.driver.corpus.configured_extractor import record_of
+from jobs.driver.corpus.feature_tables import require_cells
 from jobs.driver.job import Job
 from jobs.driver.runs.feature_statistics import training_normalisation
 from jobs.driver.runs.identity import fingerprint_of
@@ -20,6 +21,7 @@ from udfs.captioner.text import PADDING, START
 from udfs.captioner.training import CaptionerTask
 from udfs.engine.plan import CommunicationPlan, OptimizerPlan, Plan
 from udfs.engine.reader import ExampleFile, Split
+from udfs.errors import InputError
 from udfs.run_folder import RunFolder
 
 
@@ -84,13 +86,14 @@ def make_plan(job: Job, run: RunSpec) -> Plan:
         patience=train.patience,
         checkpoint_every=recovery.checkpoint_every,
         keep_checkpoints=recovery.keep_checkpoints,
+        cache_bytes=train.cache_bytes,
     )
 
 
 def caption_task(job: Job, source: TrainingSource, label_smoothing: float) -> CaptionerTask:
     """The captioner with the sizes that the examples give it."""
     model, train = job.settings.model, job.settings.train
-    feature_shape = tuple(source.examples.select("feature_shape").first().feature_shape)
+    feature_shape = feature_shape_of(source.examples)
     shape = CaptionerShape(
         source.provenance["vocabulary_size"],
         feature_shape,
@@ -98,7 +101,7 @@ def caption_task(job: Job, source: TrainingSource, label_smoothing: float) -> Ca
         model.lstm_units,
         model.dropout,
         model.tie_embeddings,
-        training_normalisation(source.examples, model.normalise, feature_shape),
+        training_normalisation(source.examples, model.normalise),
         model.options,
     )
     counts = count_tokens(source.examples, shape.vocabulary_size) if model.initial_bias == "frequencies" else ()
@@ -113,6 +116,18 @@ def caption_task(job: Job, source: TrainingSource, label_smoothing: float) -> Ca
         validation_beam_width=train.validation_beam_width,
         subwords=subwords_of(job, source) if train.validation_bleu else (),
     )
+
+
+def feature_shape_of(examples: DataFrame) -> tuple[int, ...]:
+    """The shape of every photo's feature. Raises InputError if they differ, or an earlier version wrote the examples."""
+    require_cells(examples, "examples", "run jobs/build_examples.py")
+    shapes = [tuple(row.feature_shape or ()) for row in examples.select("feature_shape").distinct().limit(3).collect()]
+    if len(shapes) != 1 or not shapes[0]:
+        raise InputError(
+            f"table examples: found features of the shapes {', '.join(map(str, sorted(shapes)))}, expected one shape; run "
+            "jobs/extract_features.py with extractor.recompute=true, then jobs/build_examples.py"
+        )
+    return shapes[0]
 
 
 def subwords_of(job: Job, source: TrainingSource) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from jobs.driver.scoring.nearest import nearest_photos
 from udfs.captioner.text import scored_text
 from udfs.scoring.bleu import add_bleu_counts
+from udfs.vision.features import COLUMNS
 
 SHUFFLES = 5  # the score of a single shuffle varies too much on a small split
 COUNTS = "matches array<bigint>, totals array<bigint>, hypothesis_length bigint, reference_length bigint"
@@ -75,8 +76,8 @@ def nearest_captions(scored: DataFrame, captions: DataFrame, features: DataFrame
     first = (
         captions.where("split = 'train'").groupBy("image_id").agg(F.min_by(normalised(), "caption_no").alias("text"))
     )
-    training = features.join(first.select("image_id"), "image_id", "left_semi").select("image_id", "feature")
-    queries = features.join(scored.select("image_id"), "image_id", "left_semi").select("image_id", "feature")
+    training = features.join(first.select("image_id"), "image_id", "left_semi").select(COLUMNS)
+    queries = features.join(scored.select("image_id"), "image_id", "left_semi").select(COLUMNS)
     nearest = nearest_photos(queries, training, others_only=True)[["query", "neighbour"]]
     neighbours = scored.sparkSession.createDataFrame(nearest, "image_id string, neighbour string")
     texts = first.select(F.col("image_id").alias("neighbour"), F.col("text").alias("hypothesis"))

@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf import Settings
+from jobs.driver.corpus.feature_tables import require_cells
 from jobs.driver.job import Job
 from jobs.driver.page import write_page
 from jobs.driver.runs.snapshot import pinned
@@ -78,7 +79,9 @@ def evaluate_run(job: Job, run: TrainedRun) -> Evaluation:
     is_new = stored is None
     if stored is None:
         references = split_references(captions, split).persist(StorageLevel.MEMORY_AND_DISK)
-        rows = SplitRows(captions, features.where(F.col("extractor") == run.extractor), references)
+        rows = SplitRows(
+            captions, require_cells(features, "features").where(F.col("extractor") == run.extractor), references
+        )
         stored = store_result(uri, made_from, _evaluate(job, run, rows, features_version))
     if is_new or not files.exists(run.files.page):
         write_page(job, run.id, split)

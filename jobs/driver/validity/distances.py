@@ -10,9 +10,10 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.driver.scoring.nearest import nearest_photos
+from jobs.driver.scoring.nearest import BATCH, channels, nearest_photos, pooled
+from jobs.driver.spark.session import arrow_batches
 from udfs.scoring.populations import frechet_against_control
-from udfs.vision.features import feature_rows
+from udfs.vision.features import pooled_rows
 
 HELD_OUT, REST = "held out", "rest"  # parts of the training photos
 FRECHET_ROWS = 1000  # evaluated photos in one Fréchet distance, whose cost grows with the cube of that
@@ -38,12 +39,12 @@ def measure_distances(training: DataFrame, evaluated: DataFrame, seed: int) -> D
     """Compares evaluated photos with the training photos, and held-out training photos with the rest (the control).
 
     Args:
-        training: image_id and feature of the training photos.
-        evaluated: image_id and feature of the evaluated photos.
+        training: image_id, feature and feature_shape of the training photos. A map counts as its average over positions.
+        evaluated: The same of the evaluated photos.
         seed: Decides which training photos are held out, and the samples of the Fréchet distance.
     """
     counts = {"training": training.count(), "evaluated": evaluated.count()}
-    width = evaluated.select(F.size("feature").alias("n")).first().n
+    width = evaluated.select(channels().alias("n")).first().n
     held_out = _sample(training, min(counts["evaluated"], counts["training"] // 2), seed)
     marked = training.join(F.broadcast(held_out.withColumn("part", F.lit(HELD_OUT))), "image_id", "left")
     marked = marked.fillna(REST, "part")
@@ -84,12 +85,13 @@ def _frechet(training: DataFrame, evaluated: DataFrame, counts: dict, width: int
     sizes = {"training": min(counts["training"], most), "evaluated": min(counts["evaluated"], rows)}
     if sizes["training"] < 4 or sizes["evaluated"] < 2:
         return None
-    training_features, evaluated_features = (
-        feature_rows(
-            side.join(F.broadcast(_sample(side, size, seed + 1)), "image_id").orderBy("image_id").toArrow()["feature"]
+    with arrow_batches(training.sparkSession, BATCH):
+        training_features, evaluated_features = (
+            pooled_rows(
+                pooled(side.join(F.broadcast(_sample(side, size, seed + 1)), "image_id").orderBy("image_id")).toArrow()
+            )
+            for side, size in ((training, sizes["training"]), (evaluated, sizes["evaluated"]))
         )
-        for side, size in ((training, sizes["training"]), (evaluated, sizes["evaluated"]))
-    )
     size, distances, control = frechet_against_control(training_features, evaluated_features, DRAWS, seed)
     return {
         "photos_a_side": size,

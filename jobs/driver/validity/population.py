@@ -23,7 +23,7 @@ class Population:
 
     Attributes:
         name: The split, or the URI of the corpus.
-        features: image_id and feature (of the run's extractor).
+        features: image_id, feature and feature_shape (of the run's extractor).
         hashes: image_id and hash (perceptual).
         captions: image_id and words, a row for each caption; None if there are no captions.
         scored: image_id, hypothesis, references and the columns that BLEU counts; None if the photos were not captioned.

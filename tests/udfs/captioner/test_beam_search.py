@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow as tf
+from feature_cells import cells, shapes
 
 from udfs.captioner.beam_search import Decoder, Search, caption_photos
 from udfs.captioner.model import build_captioner, load_captioner
@@ -203,8 +204,9 @@ def test_a_saved_model_captions_rows(photo, tmp_path):
     captioner.save(tmp_path / "model.keras")
     words = tuple(f"w{number}" for number in range(SHAPE.vocabulary_size))
     ids = [f"{number}.jpg" for number in range(len(photo))]
-    feature = pa.array(list(photo), pa.list_(pa.float32()))
-    batch = pa.RecordBatch.from_arrays([pa.array(ids), feature], names=["image_id", "feature"])
+    photo = photo.astype("float16")
+    columns = {"image_id": pa.array(ids), "feature": cells(photo), "feature_shape": shapes(photo)}
+    batch = pa.RecordBatch.from_pydict(columns)
     model = SimpleNamespace(value=(tmp_path / "model.keras").read_bytes())
     (rows,) = caption_photos(model, "merge", Vocabulary(words, MAX_LENGTH), Search(2), 2, iter([batch, batch[:0]]))
     captions = Decoder(captioner, MAX_LENGTH, Search(2)).captions(photo)

@@ -5,10 +5,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from feature_cells import cells
 
 from udfs.captioner.shape import CaptionerShape
 from udfs.captioner.training import CaptionerTask
-from udfs.engine.reader import ExampleFile, Pass, Split, read_file, worker_batches
+from udfs.engine.file_cache import FileCache
+from udfs.engine.reader import ExampleFile, Pass, Split, read_columns, read_file, worker_batches
 from udfs.errors import InputError
 
 WIDTH, SIZE = 6, 3
@@ -34,7 +36,7 @@ def write_split(folder, rows_of_files: list[list[int]], seed: int = 0) -> Split:
                 photo.append(np.full(SIZE, captions[0, 1], "float32"))
             path = folder / f"{shard}-{part}.parquet"
             columns = {
-                "feature": pa.array(photo, pa.list_(pa.float32())),
+                "feature": cells(photo),
                 "token_ids": pa.array(tokens, pa.list_(pa.int32())),
                 "caption_count": pa.array(counts, pa.int32()),
             }
@@ -160,3 +162,60 @@ def test_a_file_with_other_rows_than_its_version_is_refused(split):
     file = split.shards[0][0]
     with pytest.raises(InputError, match="expected 5 with"):
         read_file(TASK, ExampleFile(file.uri, 5, file.examples))
+
+
+def test_a_file_with_a_truncated_cell_is_refused_by_name(tmp_path):
+    table = pa.table(
+        {
+            "feature": pa.array([b"\0" * 2 * SIZE, b"\0" * (2 * SIZE - 1)], pa.binary()),
+            "token_ids": pa.array([[1, 2] + [0] * (WIDTH - 2)] * 2, pa.list_(pa.int32())),
+            "caption_count": pa.array([1, 1], pa.int32()),
+        }
+    )
+    pq.write_table(table, tmp_path / "cut.parquet")
+    uri = (tmp_path / "cut.parquet").as_uri()
+    with pytest.raises(InputError, match=r"cut\.parquet: column feature: found cells of 5, 6 bytes, expected 6 bytes"):
+        read_file(TASK, ExampleFile(uri, 2, 2))
+
+
+def test_photos_stay_in_16_bits_until_a_batch_is_made(split):
+    examples = read_file(TASK, split.shards[0][0])
+    assert examples.photo.dtype == "float16"
+    assert examples.take(np.arange(2))[1].dtype == "float32"
+
+
+def bytes_of(split) -> int:
+    columns = [read_columns(TASK, file) for shard in split.shards for file in shard]
+    return sum(column.nbytes for file in columns for column in file.values())
+
+
+@pytest.mark.parametrize("share", [0, 0.4, 1])
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("window", WINDOWS)
+def test_batches_are_the_same_bits_whatever_is_kept_in_memory(split, workers, share, window):
+    """Two epochs from the beginning, and a third that is resumed in its middle with nothing in memory yet."""
+    bound = int(share * bytes_of(split))
+    for rank in range(workers):
+        cache, resumed = FileCache(TASK, bound), FileCache(TASK, bound)
+        for epoch, start, files in ((1, 0, cache), (2, 0, cache), (3, 3, resumed), (4, 0, resumed)):
+            order = Pass(8, rank, workers, epoch, 0, start, window)
+            kept, read = worker_batches(TASK, split, order, files.read), worker_batches(TASK, split, order)
+            for a, b in zip(kept, read, strict=True):
+                assert [array.tobytes() for array in a.arrays] == [array.tobytes() for array in b.arrays]
+            assert files.bytes <= bound
+        assert share < 1 or workers > 1 or cache.bytes == bound
+
+
+def test_a_file_that_is_kept_is_read_once_and_one_beyond_the_bound_each_time(tmp_path):
+    split = write_split(tmp_path, [[5, 5]])
+    first, second = split.shards[0]
+    cache = FileCache(TASK, bytes_of(split) - 1)
+    kept = [cache.read(file) for file in (first, second)]
+    (tmp_path / "0-0.parquet").unlink()
+    assert cache.read(first) is kept[0]
+    again = cache.read(second)
+    assert again is not kept[1]
+    assert np.array_equal(again.tokens, kept[1].tokens)
+    (tmp_path / "0-1.parquet").unlink()
+    with pytest.raises(OSError, match="0-1"):
+        cache.read(second)

@@ -123,7 +123,40 @@ def test_pixels_equal_those_of_keras(tmp_path):
     path = tmp_path / "photo.jpg"
     path.write_bytes(encoded(noise(120, 90), "JPEG"))
     expected = keras.utils.img_to_array(keras.utils.load_img(path, target_size=(32, 48)))
-    assert np.array_equal(decode_photo(path.read_bytes(), (32, 48)), expected)
+    assert np.array_equal(decode_photo(path.read_bytes(), (32, 48), resize="nearest"), expected)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P", "L", "RGBA"])
+def test_a_fine_pattern_becomes_its_average_with_antialiasing(mode):
+    """Columns of black and white, 5 to a pixel of the result. One of them at a time is all that `nearest` sees."""
+    columns = np.zeros((160, 320), "uint8")
+    columns[:, ::2] = 255
+    content = encoded(Image.fromarray(columns).convert(mode))
+    antialiased = decode_photo(content, (32, 64))
+    assert np.abs(antialiased[:, 1:-1].astype(int) - 127).max() <= 26, "within a fifth of the columns"
+    assert set(np.unique(decode_photo(content, (32, 64), resize="nearest"))) == {0, 255}
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_jpeg_is_decoded_at_a_smaller_scale_and_looks_the_same(orientation):
+    """A smooth picture, of which a reduced scale keeps everything, also if EXIF says that it lies on its side."""
+    down, across = np.mgrid[0:1200, 0:1600] / 1600
+    values = np.stack([down, across, (down + across) / 2], axis=2)
+    picture = Image.fromarray((values * 255).astype("uint8"))
+    exif = picture.getexif()
+    exif[0x0112] = orientation
+    pixels = decode_photo(encoded(picture, "JPEG", quality=95, exif=exif.tobytes()), (48, 64))
+    upright = picture if orientation == 1 else picture.transpose(Image.Transpose.ROTATE_270)
+    expected = np.asarray(upright.resize((64, 48), Image.Resampling.BOX)).astype(int)
+    assert np.abs(pixels - expected).max() <= 4
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_large_jpeg_that_lacks_pixels_is_refused_also_at_a_smaller_scale(progressive):
+    content = encoded(noise(800, 1200), "JPEG", progressive=progressive)
+    for kept in (0.5, 0.95):
+        with pytest.raises(PhotoRefused, match="truncated"):
+            decode_photo(content[: int(kept * len(content))], 32)
 
 
 ORIENTED = ["JPEG", "PNG", "WEBP", "TIFF"]
@@ -201,7 +234,7 @@ def test_a_tiff_whose_next_page_lies_beyond_the_file_is_its_first_page():
 @pytest.mark.parametrize("error", [RecursionError, MemoryError, struct.error, KeyError, AssertionError, BaseException])
 @pytest.mark.parametrize("step", [(JpegImageFile, "load"), (Image.Image, "getexif"), (Image.Image, "resize")])
 def test_any_exception_of_a_decoder_is_the_photos_refusal(monkeypatch, step, error):
-    def fail(self, *arguments):
+    def fail(self, *arguments, **options):
         raise error("the decoder's words")
 
     content = encoded(noise(), "JPEG")

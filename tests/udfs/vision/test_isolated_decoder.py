@@ -77,6 +77,8 @@ def test_pixels_notes_and_refusals_are_those_of_the_functions():
     good = encoded(noise(120, 90), "JPEG")
     with closing(IsolatedDecoder(PhotoLimits())) as decoder:
         assert np.array_equal(decoder.decode(good, (32, 48)).pixels, decode_photo(good, (32, 48)))
+        with closing(IsolatedDecoder(PhotoLimits(), "nearest")) as plain:
+            assert np.array_equal(plain.decode(good, (32, 48)).pixels, decode_photo(good, (32, 48), resize="nearest"))
         assert decoder.decode(memoryview(BAD_PICTURES["greyscale"]), (20, 30)).notes == ["greyscale"]
         for reason in ("empty_file", "not_an_image", "truncated", "too_small", "too_many_pixels"):
             with pytest.raises(PhotoRefused) as expected:

@@ -3,14 +3,16 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 import pytest
+from feature_cells import cells, shapes
 
-from udfs.vision.features import feature_rows, unit_rows
+from udfs.vision.features import unit_rows
 from udfs.vision.neighbours import nearest_in_batches
 
 
 def candidates(names, features, parts="all") -> pa.Table:
     parts = [parts] * len(names) if isinstance(parts, str) else list(parts)
-    return pa.table({"image_id": list(names), "feature": [list(row) for row in features], "part": parts})
+    columns = {"feature": cells(features), "feature_shape": shapes(features)}
+    return pa.table({"image_id": list(names), **columns, "part": parts})
 
 
 def nearest(names, features, batches, others_only=False) -> dict:
@@ -21,7 +23,7 @@ def nearest(names, features, batches, others_only=False) -> dict:
 
 def test_equals_every_distance_computed_at_once_however_the_candidates_are_spread():
     rng = np.random.default_rng(0)
-    queries, training = rng.normal(size=(7, 5)), rng.normal(size=(40, 5))
+    queries, training = rng.normal(size=(7, 5)), rng.normal(size=(40, 5)).astype("float16").astype("float64")
     names, parts = np.array([f"{n:02}.jpg" for n in range(40)]), np.where(rng.random(40) < 0.3, "one", "other")
     table = candidates(names, training, parts)
     batches = [table.to_batches(max_chunksize=9)[0].slice(0, 0), *table.to_batches(max_chunksize=9)]
@@ -54,7 +56,11 @@ def test_a_feature_of_zeros_is_far_from_everything():
     assert np.isfinite(unit_rows(np.zeros((1, 3)))).all()
 
 
-def test_sliced_and_chunked_columns_are_read_right():
-    column = pa.chunked_array([pa.array([[1.0, 2.0], [3.0, 4.0]]), pa.array([[5.0, 6.0]])])
-    assert feature_rows(column).tolist() == [[1, 2], [3, 4], [5, 6]]
-    assert feature_rows(column.slice(1)).tolist() == [[3, 4], [5, 6]]
+def test_the_nearest_of_maps_is_that_of_their_averages():
+    maps = np.random.default_rng(1).normal(size=(12, 2, 3, 4)).astype("float16")
+    names = [f"{n:02}" for n in range(12)]
+    averages = maps.mean(axis=(1, 2), dtype="float32")
+    found = nearest(names, averages, candidates(names, maps).to_batches(max_chunksize=5), others_only=True)
+    expected = nearest(names, averages, candidates(names, averages).to_batches(), others_only=True)
+    for query, (neighbour, distance) in expected.items():
+        assert found[query] == (neighbour, pytest.approx(distance, abs=2e-3))

@@ -9,6 +9,7 @@ from conf.schema import Bootstrap
 from jobs.driver.scoring import nearest
 from jobs.driver.scoring.scores import score_captions
 from udfs.scoring.cider import cider_d, count_documents
+from udfs.vision.features import STORED, unit_rows
 
 COLOURS, THINGS = ("red", "green", "blue"), ("ball", "box", "cone", "ring")
 PHOTOS, SIZE = 12, 5
@@ -27,7 +28,7 @@ def tables(spark):
     for number in range(PHOTOS):
         for split in ("test", "train"):
             name = f"{split}{number:02}.jpg"
-            features.append((name, numbers.normal(size=SIZE).tolist()))
+            features.append((name, numbers.normal(size=SIZE).astype(STORED).tobytes(), [SIZE]))
             texts = truths(number)[: 1 if split == "test" and number == 0 else 3]
             rows += [(name, place, text.capitalize() + " .", split) for place, text in enumerate(texts)]
             if split == "test":
@@ -36,7 +37,7 @@ def tables(spark):
     return (
         spark.createDataFrame(scored, "image_id string, hypothesis string, references array<string>"),
         captions,
-        spark.createDataFrame(features, "image_id string, feature array<float>"),
+        spark.createDataFrame(features, "image_id string, feature binary, feature_shape array<int>"),
     )
 
 
@@ -64,7 +65,7 @@ def test_scores_equal_those_of_plain_programs(tables, monkeypatch):
     assert list(found) == ["most_frequent_caption", "shuffled_photos", "nearest_photo", "human"]
     turns = [(own, all_[:n] + all_[n + 1 :]) for _, _, all_ in scored for n, own in enumerate(all_) if len(all_) > 1]
     assert found["human"]["bleu4"] == pytest.approx(bleu4(turns), abs=1e-9)
-    vectors = {name: np.array(feature) / np.linalg.norm(feature) for name, feature in features}
+    vectors = {name: unit_rows([np.frombuffer(cell, STORED)])[0] for name, cell, _ in features}
     first = {
         name: text.lower().removesuffix(" .") for name, place, text, split in captions if (place, split) == (0, "train")
     }
