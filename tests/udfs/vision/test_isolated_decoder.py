@@ -1,5 +1,6 @@
 """Decoders that crash, hang or take much memory: each costs its picture, and the next picture is decoded."""
 
+import shutil
 import signal
 import struct
 import sys
@@ -155,7 +156,7 @@ def test_an_interrupted_answer_is_not_taken_for_the_next(monkeypatch):
 
 
 def test_a_decoder_that_cannot_start_is_no_fault_of_the_picture(monkeypatch):
-    monkeypatch.setattr(sys, "path", ["/absent"])
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
     with closing(IsolatedDecoder(PhotoLimits())) as decoder, pytest.raises(RuntimeError, match="did not start"):
         decoder.decode(encoded(noise(), "JPEG"), (32, 32))
 
