@@ -26,9 +26,9 @@ from udfs.errors import InputError
 from udfs.vision.extractor import Extractor
 from udfs.vision.weights import file_hash, random_weights_hash
 
-EXTRACTOR = Extractor("mobilenet_v2", "out_relu", "avg", "float32", "random:0", random_weights_hash(0))
+EXTRACTOR = Extractor("mobilenet_v2", "block_3_expand_relu", "avg", "float32", "random:0", random_weights_hash(0))
 TOKENS = [*RESERVED, *(f"w{number}" for number in range(9))]
-SHAPE = CaptionerShape(len(TOKENS), feature_shape=(1280,), embedding_dim=4, lstm_units=4, dropout=0.0)
+SHAPE = CaptionerShape(len(TOKENS), feature_shape=(144,), embedding_dim=4, lstm_units=4, dropout=0.0)
 
 
 @pytest.fixture(scope="module")
