@@ -191,7 +191,7 @@ def no_tokens(run: Path) -> None:
     ("forge", "words"),
     [
         (other_architecture, r"^model\.keras: .*embedding"),
-        (other_sizes, r"model\.keras: found a model from 7 features to 13 tokens, expected 1280 and 13"),
+        (other_sizes, r"model\.keras: found a model from 7 features to 13 tokens, expected 144 and 13"),
         (unknown_field, r"run\.json: network: .*command"),
         (no_network, r"run\.json: found list, expected an object"),
         (broken_json, r"run\.json: JSONDecodeError"),
@@ -199,7 +199,7 @@ def no_tokens(run: Path) -> None:
         (weights_that_are_none, r"extractor\.weights: .*does not fit mobilenet_v2"),
         (weights_of_a_secret, r"weights: found '/etc/passwd', expected imagenet"),
         (pickled_arrays, r"extractor\.weights: .*does not fit mobilenet_v2"),
-        (few_tokens, r"model\.keras: found a model from 1280 features to 13 tokens, expected 1280 and 5"),
+        (few_tokens, r"model\.keras: found a model from 144 features to 13 tokens, expected 144 and 5"),
         (no_tokens, r"vocabulary\.json: KeyError: 'tokens'"),
     ],
 )
