@@ -35,7 +35,6 @@ from udfs.scoring.bootstrap import interval, weighted_sums_by_system
 from udfs.scoring.caption_counts import BLEU_NUMBERS, NUMBERS, UNITS, count_captions, count_units
 from udfs.scoring.cider import count_documents
 
-BASELINES = ("most_frequent_caption", "shuffled_photos", "nearest_photo", "human")
 # The figures of `figures_of`.
 FIGURES = (
     *(f"bleu{order}" for order in ORDERS), "cider_d", "rouge_l", "brevity_penalty",
@@ -54,8 +53,8 @@ def score_captions(scored: DataFrame, captions: DataFrame, features: DataFrame, 
 
     Returns:
         The figures of FIGURES and their `intervals`; those of `variety`; `legacy`, BLEU with boundary tokens counted as
-        words; `baselines`, the same figures of each of BASELINES (`human` only if photos have several references); and
-        `tokenization`.
+        words; `baselines`, the same figures of most_frequent_caption, shuffled_photos (without `variety`, because these are
+        the run's captions), nearest_photo and human (only if photos have several references); and `tokenization`.
     """
     training = training_texts(captions).persist(StorageLevel.MEMORY_AND_DISK)
     systems = {
@@ -71,17 +70,16 @@ def score_captions(scored: DataFrame, captions: DataFrame, features: DataFrame, 
     various = variety(measured.where(~F.col("system").isin("legacy", "shuffled_photos")), training)
     for rows in (measured, training):
         rows.unpersist()
-    figures = figures_of(sums["captions"])
+    legacy = bleu_figures(sums["legacy"], LEGACY_WEIGHTS)
+    scores = {
+        name: {**with_intervals(figures_of(sums[name]), settings.confidence), **various.get(name, {})}
+        for name in systems
+        if name in sums and name != "legacy"
+    }
     return {
-        **first_of(figures),
-        **various["captions"],
-        "intervals": {name: interval_of(values, settings.confidence) for name, values in figures.items()},
-        "legacy": first_of(bleu_figures(sums["legacy"], LEGACY_WEIGHTS)),
-        "baselines": {
-            name: {**first_of(figures_of(sums[name][:1])), **various.get(name, {})}
-            for name in BASELINES
-            if name in sums
-        },
+        **scores.pop("captions"),
+        "legacy": first_of(legacy),
+        "baselines": scores,
         "tokenization": tokenization(scored),
     }
 
@@ -193,6 +191,11 @@ def bleu_figures(sums: np.ndarray, weights: dict[int, tuple[float, ...]] = UNIFO
 def first_of(figures: dict[str, np.ndarray]) -> dict[str, float]:
     """Returns the scores on all photos, without the bootstrap samples."""
     return {name: float(values[0]) for name, values in figures.items()}
+
+
+def with_intervals(figures: dict[str, np.ndarray], confidence: float) -> dict:
+    """Returns the scores on all photos, and the `intervals` of all of them."""
+    return {**first_of(figures), "intervals": {name: interval_of(figures[name], confidence) for name in figures}}
 
 
 def interval_of(values: np.ndarray, confidence: float) -> dict[str, float]:
