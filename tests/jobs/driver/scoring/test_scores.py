@@ -43,6 +43,13 @@ def tables(spark):
     )
 
 
+@pytest.fixture(scope="module")
+def metrics(tables):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nearest, "QUERY_BYTES", 3 * 4 * SIZE)  # of three photos, so that there are several blocks
+        return score_captions(*tables, Bootstrap(resamples=200))
+
+
 def bleu4(pairs) -> float:
     return corpus_bleu([[r.split() for r in references] for _, references in pairs], [h.split() for h, _ in pairs])
 
@@ -77,8 +84,7 @@ def varieties(captions: list[str], training: list[str]) -> dict[str, float]:
     }
 
 
-def test_length_and_variety_equal_those_of_plain_programs(tables):
-    metrics = score_captions(*tables, Bootstrap(resamples=100))
+def test_length_and_variety_equal_those_of_plain_programs(tables, metrics):
     scored, captions, _ = ([tuple(row) for row in table.collect()] for table in tables)
     training = [text.lower().removesuffix(" .") for _, _, text, split in captions if split == "train"]
     own = [caption for _, caption, _ in scored]
@@ -113,9 +119,7 @@ def test_length_and_variety_equal_those_of_plain_programs(tables):
             assert figures[figure] - 1e-6 <= interval["high"], (name, figure)
 
 
-def test_scores_equal_those_of_plain_programs(tables, monkeypatch):
-    monkeypatch.setattr(nearest, "QUERY_BYTES", 3 * 4 * SIZE)  # of three photos, so that there are several blocks
-    metrics = score_captions(*tables, Bootstrap(resamples=200))
+def test_scores_equal_those_of_plain_programs(tables, metrics):
     scored, captions, features = ([tuple(row) for row in table.collect()] for table in tables)
     assert metrics["bleu4"] == pytest.approx(bleu4([(own, references) for _, own, references in scored]), abs=1e-9)
     bounded = [(f"startseq {own} endseq", [f"startseq {r} endseq" for r in all_]) for _, own, all_ in scored]
