@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+# The columns of the table of scores: the metric and its form.
+SCORES = {
+    **{f"BLEU-{order}": (f"bleu{order}", ".4f") for order in (1, 2, 3, 4)},
+    "CIDEr-D": ("cider_d", ".4f"), "ROUGE-L": ("rouge_l", ".4f"), "brevity penalty": ("brevity_penalty", ".3f"),
+    "words": ("mean_length", ".1f"), "distinct captions": ("distinct_captions", "d"),
+}  # fmt: skip
 ORDER = ("extract_features", "tokenize_captions", "build_examples", "train", "evaluate", "gate")
 
 
@@ -32,14 +38,16 @@ def decision(by_job: dict[str, dict]) -> str:
 
 
 def scores(by_job: dict[str, dict]) -> str:
-    """BLEU of the run and of the baselines, as a table."""
+    """Scores, length and variety of the run and of the baselines, as a table."""
     if "evaluate" not in by_job:
         return ""
     metrics = by_job["evaluate"]["metrics"]
     rows = {"this run": metrics, **metrics.get("baselines", {})}
-    names = [f"bleu{order}" for order in (1, 2, 3, 4)]
-    head = ["", "", "| captions of the evaluated split | BLEU-1 | BLEU-2 | BLEU-3 | BLEU-4 |", "|---|---|---|---|---|"]
-    body = [
-        f"| {name.replace('_', ' ')} | {' | '.join(f'{row[key]:.4f}' for key in names)} |" for name, row in rows.items()
-    ]
+    head = ["", "", f"| captions of the evaluated split | {' | '.join(SCORES)} |", f"|---|{'---|' * len(SCORES)}"]
+    cells = {name: [cell(row, *form) for form in SCORES.values()] for name, row in rows.items()}
+    body = [f"| {name.replace('_', ' ')} | {' | '.join(values)} |" for name, values in cells.items()]
     return "\n".join(head + body)
+
+
+def cell(metrics: dict, key: str, form: str) -> str:
+    return format(metrics[key], form) if key in metrics else "-"

@@ -1,4 +1,4 @@
-"""Compares two runs on the same photos: BLEU-1..4 and guard figures with bootstrap intervals, and those of the difference.
+"""Compares two runs on the same photos: all scores with bootstrap intervals, and the differences with theirs.
 
     spark-submit jobs/compare.py                  # the latest run with the champion
     spark-submit jobs/compare.py runs=A,B

@@ -1,7 +1,8 @@
-"""Captions a split with a trained model and scores the captions with BLEU-1..4 and CIDEr-D, next to several baselines.
+"""Captions a split with a trained model and scores the captions, next to several baselines.
 
-Writes the captions with their n-gram counts to the table `predictions`, the scores to `evaluate-SPLIT.json` in the run's
-folder, and the run's page, `report/index.html`.
+The scores are BLEU-1..4 with and without brevity penalty, CIDEr-D, ROUGE-L, the length and the variety of the captions. They
+are written to `evaluate-SPLIT.json` in the run's folder and shown on the run's page, `report/index.html`. The captions with their
+n-gram counts are written to the table `predictions`.
 
 Keys:
     run.id: the run; auto or latest: the one that finished training last; champion; or an id.

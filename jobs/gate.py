@@ -1,9 +1,10 @@
 """Promotes a run, or keeps the champion, and writes the decision with its reasons to the table `runs`.
 
 A run is promoted if its BLEU-4 exceeds the champion's by `gate.margin` in the share `gate.confidence` of the bootstrap samples,
-and none of the guard figures gets worse by more than `gate.tolerance`: BLEU-1, the share of captions that are not repeated, and
-the gain over shuffled photos. Without a champion, it must beat the captions that do not depend on the photo. Both runs are
-scored on the captions and features that belong to the run.
+and none of the guard figures gets worse by more than `gate.tolerance`: BLEU-1, the share of distinct captions, and the gain over
+shuffled photos. A rise of BLEU-4 with a fall of CIDEr-D is a warning, not a refusal. Without a champion, the run must beat the
+captions that do not depend on the photo, and the caption of the nearest training photo. Both runs are scored on the captions and
+features that belong to the run. The decision and its reasons are shown on the run's page.
 
 Keys:
     run.id: the run to judge; auto or latest: the one that finished training last; or an id.
@@ -18,10 +19,12 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from pyspark.sql import functions as F
 
 from conf.schema import Gate
 from jobs.driver.command import Outcome, run_job
 from jobs.driver.job import Job
+from jobs.driver.page import write_page
 from jobs.driver.runs.champion import Champion, champion, note_promotion, promote, settle
 from jobs.driver.runs.registry import Decision, record_decision
 from jobs.driver.runs.snapshot import pinned
@@ -38,13 +41,17 @@ from jobs.driver.scoring.evaluation import evaluate_run
 from jobs.driver.scoring.generation import search_of
 from udfs.errors import InputError
 
-# (figure, what it is called, +1 if more is better and -1 if less is better)
-GUARDS = (
-    ("bleu1", "BLEU-1", 1),
-    ("repeated", "the share of repeated captions", -1),
-    ("gain_over_shuffled", "the gain in BLEU-4 over shuffled photos", 1),
-)
-BASELINES = {"most_frequent_caption": "the most frequent caption", "shuffled_photos": "its captions of other photos"}
+RULE = 2  # increase it with every change that may decide otherwise
+GUARDS = {
+    "bleu1": "BLEU-1",
+    "distinct_share": "the share of distinct captions",
+    "gain_over_shuffled": "the gain in BLEU-4 over shuffled photos",
+}
+BASELINES = {
+    "most_frequent_caption": "the most frequent caption",
+    "shuffled_photos": "its captions of other photos",
+    "nearest_photo": "the caption of the nearest training photo",
+}
 
 
 def main(job: Job) -> Outcome:
@@ -56,14 +63,14 @@ def main(job: Job) -> Outcome:
         return outcome(run.id, version, 0, {"promoted": True, "champion": run.id, "reasons": before.reasons})
     versions = evaluate_both(job, run, before)
     made_from = {
-        "champion": before.number if before else 0, "split": job.settings.evaluate.split, **versions,
+        "rule": RULE, "champion": before.number if before else 0, "split": job.settings.evaluate.split, **versions,
         "gate": asdict(job.settings.gate), "bootstrap": asdict(job.settings.bootstrap),
         "decoding": asdict(search_of(job.settings)),
     }  # fmt: skip
     if judgement := stored_result(run.files.judgement, made_from):
         return outcome(run.id, judgement["version"], 0, judgement["metrics"])
 
-    promoted, reasons, figures = judge(job, run.id, before)
+    promoted, reasons, figures = judge(job, run, before)
     numbers = {f"{name}_{key}": value for name, figure in figures.items() for key, value in figure.items()}
     if promoted:
         before, version = promote(job, run.id, before, reasons, numbers)
@@ -73,6 +80,7 @@ def main(job: Job) -> Outcome:
         version = record_decision(job, Decision(run.id, name, False, reasons, versions, numbers))
     metrics = {"promoted": promoted, "champion": before.run if before else None, "reasons": reasons, **figures}
     store_result(run.files.judgement, made_from, {"version": version, "metrics": metrics})
+    write_page(job, run.id, job.settings.evaluate.split)
     for reason in reasons:
         job.log.info(reason)
     return outcome(run.id, version, 1, metrics)
@@ -92,20 +100,24 @@ def evaluate_both(job: Job, run: TrainedRun, before: Champion | None) -> dict[st
     return versions
 
 
-def judge(job: Job, run: str, before: Champion | None) -> tuple[bool, list[str], dict[str, dict]]:
+def judge(job: Job, run: TrainedRun, before: Champion | None) -> tuple[bool, list[str], dict[str, dict]]:
     """Whether to promote a run, the reasons as sentences, and the figures behind them with their intervals."""
     settings, split, table = job.settings, job.settings.evaluate.split, job.warehouse.table("predictions")
     if before:
-        comparison = compare_runs(table.read(), [before.run, run], split, settings.bootstrap)
-        passed, reasons = against_champion(comparison, before.run, run, settings.gate)
-        figures = comparison_report(comparison, before.run, run, settings.bootstrap.confidence)
-        metrics = {name: figures["runs"][run][name] for name in ("bleu4", "bleu1")}
+        comparison = compare_runs(table.read(), [before.run, run.id], split, settings.bootstrap)
+        passed, reasons = against_champion(comparison, before.run, run.id, settings.gate)
+        figures = comparison_report(comparison, before.run, run.id, settings.bootstrap.confidence)
+        metrics = {name: figures["runs"][run.id][name] for name in ("bleu4", "bleu1")}
         metrics.update({f"{name}_difference": value for name, value in figures["difference"].items()})
     else:
         captions, _ = pinned(job, "captions", "tokenize_captions")
-        comparison = compare_with_baselines(table.read(), captions, run, split, settings.bootstrap)
-        passed, reasons = against_baselines(comparison, run, settings.gate)
-        metrics = {"bleu4": with_interval(comparison.figures[run]["bleu4"], settings.bootstrap.confidence)}
+        features, _ = pinned(job, "features", "extract_features")
+        corpus = captions, features.where(F.col("extractor") == run.extractor)
+        comparison = compare_with_baselines(table.read(), corpus, run.id, split, settings.bootstrap)
+        passed, reasons = against_baselines(comparison, run.id, settings.gate)
+        values = {"bleu4": comparison.figures[run.id]["bleu4"]}
+        values |= {f"bleu4_above_{name}": comparison.difference("bleu4", name, run.id) for name in BASELINES}
+        metrics = {name: with_interval(value, settings.bootstrap.confidence) for name, value in values.items()}
     if comparison.left_out:
         reasons.append(f"{comparison.left_out} photos were left out, because only one of the two runs captioned them")
     return passed, reasons, metrics
@@ -117,21 +129,29 @@ def against_champion(comparison: Comparison, best: str, run: str, gate: Gate) ->
         comparison.difference("bleu4", best, run), gate.margin, gate.confidence, f"the champion {best}"
     )
     passed, reasons = better, [reason]
-    for figure, name, direction in GUARDS:
-        change = direction * comparison.difference(figure, best, run)[0]
-        if change < -gate.tolerance:
+    for figure, name in GUARDS.items():
+        if comparison.difference(figure, best, run)[0] < -gate.tolerance:
             passed = False
-            values = (comparison.figures[which][figure][0] for which in (best, run))
             reasons.append(
-                "{} went from {:.4f} to {:.4f}, worse by more than gate.tolerance={}".format(
-                    name, *values, gate.tolerance
-                )
+                f"{change(comparison, figure, name, best, run)}, worse by more than gate.tolerance={gate.tolerance:g}"
             )
+    if comparison.difference("bleu4", best, run)[0] > 0 > comparison.difference("cider_d", best, run)[0]:
+        changes = " and ".join(
+            change(comparison, figure, name, best, run)
+            for figure, name in (("bleu4", "BLEU-4"), ("cider_d", "CIDEr-D"), ("mean_length", "the mean length"))
+        )
+        reasons.append(f"warning: {changes}; look at the length and the variety of its captions")
     return passed, reasons
 
 
+def change(comparison: Comparison, figure: str, name: str, best: str, run: str) -> str:
+    """How a figure changed from the champion to the run, on all photos."""
+    values = (comparison.figures[which][figure][0] for which in (best, run))
+    return "{} went from {:.4f} to {:.4f}".format(name, *values)
+
+
 def against_baselines(comparison: Comparison, run: str, gate: Gate) -> tuple[bool, list[str]]:
-    """Whether the run beats all captions that do not depend on the photo, with a reason for each kind."""
+    """Whether the run beats every one of BASELINES, with a reason for each."""
     results = [
         exceeds(comparison.difference("bleu4", baseline, run), 0.0, gate.confidence, name)
         for baseline, name in BASELINES.items()

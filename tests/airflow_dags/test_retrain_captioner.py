@@ -95,10 +95,18 @@ def test_the_report_says_that_nothing_is_new(report):
 
 def test_the_report_says_what_was_decided_and_why(report):
     scores = {f"bleu{order}": 1 / order for order in (1, 2, 3, 4)}
-    evaluated = line("evaluate", **scores, baselines={"shuffled_photos": scores})
+    more = {
+        "cider_d": 0.4567,
+        "rouge_l": 0.43219,
+        "brevity_penalty": 0.97531,
+        "mean_length": 8.64,
+        "distinct_captions": 623,
+    }
+    evaluated = line("evaluate", **scores, **more, baselines={"shuffled_photos": scores})
     kept = line("gate", promoted=False, champion="b", reasons=["BLEU-4 is lower"])
     text = report("a", [line("train"), evaluated, kept])
     assert "**Not promoted; the champion is b.**" in text
     assert "- BLEU-4 is lower" in text
-    assert "| shuffled photos | 1.0000 | 0.5000 | 0.3333 | 0.2500 |" in text
+    assert "| this run | 1.0000 | 0.5000 | 0.3333 | 0.2500 | 0.4567 | 0.4322 | 0.975 | 8.6 | 623 |" in text
+    assert "| shuffled photos | 1.0000 | 0.5000 | 0.3333 | 0.2500 | - | - | - | - | - |" in text
     assert "**Promoted.**" in report("a", [line("gate", promoted=True, champion="a", reasons=["BLEU-4 is higher"])])

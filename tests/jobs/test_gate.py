@@ -1,5 +1,7 @@
 """The gate, on runs whose captions are written by hand instead of by a model."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from conftest import Workspace
@@ -25,15 +27,31 @@ def truth(number: int) -> str:
 
 @pytest.fixture
 def judged(spark, tmp_path) -> Workspace:
-    """A workspace with captions of 30 photos, ready for runs."""
+    """A workspace with captions of 30 photos, ready for runs. The captions of the nearest training photos are wrong."""
     workspace = Workspace(tmp_path, ["storage.format=parquet", "bootstrap.resamples=300"])
     names = [(f"{number}.jpg", truth(number)) for number in range(PHOTOS)]
     rows = spark.createDataFrame(names, "image_id string, text string").withColumn("caption_no", F.lit(0))
     both = rows.withColumn("split", F.lit("test")).union(rows.limit(6).withColumn("split", F.lit("train")))
     workspace.table("captions").replace(both, {})
-    workspace.table("features").replace(rows.select("image_id"), {})
+    store_features(workspace, lambda number: (number + 1) % 6)
     record_run(workspace.job("train"), "first", "", {}, {}, "trained")
     return workspace
+
+
+def store_features(workspace: Workspace, nearest: Callable[[int], int]) -> None:
+    """Writes features by which photo `number` is nearest to the training photo `nearest(number)`, one of the first six.
+
+    The first six are equally far from each other, and no photo is its own neighbour.
+    """
+    spark = workspace.table("captions").spark
+    rows = []
+    for number in range(PHOTOS):
+        feature = np.full(6, 0.01)
+        feature[number if number < 6 else nearest(number)] = 1.0
+        rows.append((f"{number}.jpg", "drawn", feature.tolist()))
+    workspace.table("features").replace(
+        spark.createDataFrame(rows, "image_id string, extractor string, feature array<float>"), {}
+    )
 
 
 def add_run(workspace: Workspace, run: str, right: int, wrong: str = "a grey dog runs far away") -> None:
@@ -44,7 +62,8 @@ def add_run(workspace: Workspace, run: str, right: int, wrong: str = "a grey dog
     counted = with_counts(spark.createDataFrame(rows, "image_id string, hypothesis string, references array<string>"))
     predictions = counted.withColumns({"run_id": F.lit(run), "split": F.lit("test")})
     workspace.table("predictions").replace(predictions, {}, where={"run_id": run})
-    made_from = evaluation_identity(settings, {"captions": 1, "features": 1}, "drawn")
+    versions = {name: workspace.table(name).version() for name in ("captions", "features")}
+    made_from = evaluation_identity(settings, versions, "drawn")
     files.write_bytes(f"{folder}/model.keras", b"")
     write_json(f"{folder}/run.json", {"identity": {"run": run}, "extractor": "drawn"})
     scored = {"version": 1, "photos": PHOTOS, "scored": PHOTOS, "quarantined": 0, "metrics": {}}
@@ -92,6 +111,24 @@ def test_from_no_champion_to_a_better_one_and_back(judged):
     assert line["metrics"]["promoted"] is True, "the scheduler reads the decision here"
 
 
+def test_a_first_champion_must_beat_the_caption_of_the_nearest_photo(judged):
+    store_features(judged, lambda number: number % 6)  # with the right shape and ground, and mostly a wrong colour
+    for run, right in (("first", 18), ("better", 28)):
+        add_run(judged, run, right)
+    refused = judged.run("gate", "run.id=first").metrics
+    assert refused["promoted"] is False
+    assert ["not enough" in reason for reason in refused["reasons"]] == [False, False, True]
+    assert "against the caption of the nearest training photo" in refused["reasons"][2]
+    difference = refused["bleu4_above_nearest_photo"]
+    assert difference["low"] < 0 < difference["value"], "better, but not in enough bootstrap samples"
+    page = (judged.folder / "runs" / "first" / "report" / "index.html").read_text()
+    assert "Not promoted; there is no champion yet." in page
+    assert refused["reasons"][2] in page
+    promoted = judged.run("gate", "run.id=better").metrics
+    assert (promoted["promoted"], promoted["champion"]) == (True, "better")
+    assert promoted["bleu4_above_nearest_photo"]["low"] > 0
+
+
 def test_a_judgement_on_an_old_champion_is_refused(judged):
     workspace = judged
     for run, right in (("first", 18), ("second", 27), ("third", 30)):
@@ -116,7 +153,15 @@ def test_compare_reports_both_runs_and_their_difference(judged):
         both = found["runs"]["b"][name]["value"] - found["runs"]["a"][name]["value"]
         assert figure["value"] == pytest.approx(both, abs=2e-6), name
     assert found["difference"]["bleu4"]["share_above_0"] > 0.99
-    assert found["runs"]["a"]["repeated"]["value"] == pytest.approx(20 / 30)
+    figures = found["runs"]["a"]
+    assert figures["distinct_share"]["value"] == pytest.approx(11 / 30, abs=1e-6), (
+        "10 right ones, and one for the others"
+    )
+    assert figures["mean_length"]["value"] == pytest.approx((10 * 7 + 20 * 6) / 30, abs=1e-6)
+    penalty = np.exp(1 - 7 * 30 / (10 * 7 + 20 * 6))
+    assert figures["brevity_penalty"]["value"] == pytest.approx(penalty, abs=1e-6)
+    for name in ("cider_d", "rouge_l", "bleu4_without_penalty"):
+        assert found["difference"][name]["low"] > 0, name
     assert workspace.run("compare", "runs=b,a").metrics["difference"]["bleu4"]["share_above_0"] < 0.01
 
 
@@ -171,17 +216,29 @@ def test_what_cannot_be_judged_is_refused(judged, job, override, words):
     [
         ("bleu1", (0.50, 0.495), True),
         ("bleu1", (0.50, 0.48), False),
-        ("repeated", (0.20, 0.25), False),
-        ("repeated", (0.20, 0.10), True),
+        ("distinct_share", (0.80, 0.75), False),
+        ("distinct_share", (0.80, 0.90), True),
         ("gain_over_shuffled", (0.05, 0.03), False),
     ],
 )
 def test_a_guard_that_falls_keeps_the_champion(figure, values, passed):
-    steady = {"bleu1": 0.5, "repeated": 0.2, "gain_over_shuffled": 0.05}
+    found, reasons = against_champion(comparison_with(figure, values), "old", "new", Gate())
+    assert found is passed
+    assert len(reasons) == (1 if passed else 2)
+
+
+def test_more_bleu_with_less_cider_is_a_warning_and_no_refusal():
+    found, reasons = against_champion(comparison_with("cider_d", (0.458, 0.438)), "old", "new", Gate())
+    assert found is True
+    assert reasons[1].startswith("warning: BLEU-4 went from 0.2000 to 0.3000 and CIDEr-D went from 0.4580 to 0.4380")
+    assert len(against_champion(comparison_with("cider_d", (0.458, 0.5)), "old", "new", Gate())[1]) == 1
+
+
+def comparison_with(figure: str, values: tuple[float, float]) -> Comparison:
+    """A comparison in which only BLEU-4, from 0.2 to 0.3, and one more figure change."""
+    steady = {"bleu1": 0.5, "distinct_share": 0.8, "gain_over_shuffled": 0.05, "cider_d": 0.4, "mean_length": 9.0}
     figures = {}
     for place, (run, bleu4) in enumerate((("old", 0.2), ("new", 0.3))):
         numbers = {**steady, "bleu4": bleu4, figure: values[place]}
         figures[run] = {name: np.full(11, value) for name, value in numbers.items()}
-    found, reasons = against_champion(Comparison(9, 0, figures), "old", "new", Gate())
-    assert found is passed
-    assert len(reasons) == (1 if passed else 2)
+    return Comparison(9, 0, figures)

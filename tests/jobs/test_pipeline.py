@@ -8,6 +8,7 @@ import pytest
 from conftest import JOBS
 from feature_cells import feature_of
 from nltk.translate.bleu_score import corpus_bleu
+from scene_facts import captions_of, score_facts
 
 from udfs.errors import InputError
 
@@ -62,7 +63,12 @@ def test_scores_equal_nltk_on_the_stored_captions(pipeline):
     references = [[reference.split() for reference in row.references] for row in rows]
     expected = corpus_bleu(references, [row.hypothesis.split() for row in rows], weights=(1,))
     assert metrics["bleu1"] == pytest.approx(expected, abs=1e-9)
-    for name in ("bleu1", "cider_d"):
+    lengths = [len(row.hypothesis.split()) for row in rows]
+    assert metrics["mean_length"] == pytest.approx(np.mean(lengths))
+    assert metrics["distinct_captions"] == len({row.hypothesis for row in rows})
+    unpenalised = metrics["bleu1_without_penalty"] * metrics["brevity_penalty"]
+    assert unpenalised == pytest.approx(metrics["bleu1"], abs=1e-12)
+    for name in ("bleu1", "cider_d", "rouge_l", "mean_length", "brevity_penalty"):
         assert metrics["intervals"][name]["low"] <= metrics[name] <= metrics["intervals"][name]["high"]
     bounded = [["startseq", *row.hypothesis.split(), "endseq"] for row in rows]
     bounded_references = [[["startseq", *words, "endseq"] for words in each] for each in references]
@@ -87,6 +93,14 @@ def test_baselines_stand_beside_the_scores(pipeline):
     words = [row.text.lower().replace(".", "").split() for row in nearest]
     expected = corpus_bleu(references, words, weights=(1,))
     assert baselines["nearest_photo"]["bleu1"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_facts_of_the_captions_are_judged_by_the_scenes_of_their_photos(delta_pipeline):
+    workspace, outcomes = delta_pipeline
+    captions = captions_of(workspace.table("predictions").read(), outcomes["train"].run, "test")
+    assert score_facts(captions).captions == 4
+    references = [(row.image_id, row.text) for row in workspace.table("captions").read().collect()]
+    assert score_facts(references).right == 1
 
 
 @pytest.mark.parametrize(

@@ -80,11 +80,31 @@ def add_bleu_counts(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         yield pd.concat([rows, pd.DataFrame([vars(count) for count in counts], index=rows.index)], axis=1)
 
 
+def brevity_penalty(counts: BleuCounts) -> float:
+    """Computes BLEU's brevity penalty min(1, exp(1 - r/c)) of summed counts (Papineni et al., 2002, section 2.2.2).
+
+    It is 1 if the captions are together as long as their closest references, and 0 if they have no words.
+    """
+    if not counts.hypothesis_length:
+        return 0.0
+    return min(1.0, math.exp(1 - counts.reference_length / counts.hypothesis_length))
+
+
+def mean_precisions(counts: BleuCounts, weights: dict[int, tuple[float, ...]] = UNIFORM) -> dict[str, float]:
+    """Computes BLEU-1..4 of summed counts without brevity penalty: exp(sum_n w_n log p_n); see `bleu_scores`."""
+    pairs = zip(counts.matches, counts.totals, strict=True)
+    logs = [math.log(match / total) if match else -math.inf for match, total in pairs]
+    return {
+        f"bleu{order}": math.exp(sum(weight * log for weight, log in zip(weights[order], logs, strict=False)))
+        for order in ORDERS
+    }
+
+
 def bleu_scores(counts: BleuCounts, weights: dict[int, tuple[float, ...]] = UNIFORM) -> dict[str, float]:
     """Computes BLEU-1..4 of summed counts (the end of the reduce step).
 
-    BLEU-N = BP exp(sum_n w_n log p_n) with the brevity penalty BP = min(1, exp(1 - r/c)) (Papineni et al., 2002,
-    section 2.3). If captions and references share no n-gram, the score is 0, where nltk returns about 1e-77 and warns.
+    BLEU-N = BP exp(sum_n w_n log p_n) with the brevity penalty BP (Papineni et al., 2002, section 2.3). If captions and
+    references share no n-gram, the score is 0, where nltk returns about 1e-77 and warns.
 
     Args:
         counts: The sum over all captions.
@@ -93,13 +113,5 @@ def bleu_scores(counts: BleuCounts, weights: dict[int, tuple[float, ...]] = UNIF
     Returns:
         {"bleu1": ..., "bleu4": ...}, each in [0, 1].
     """
-    if not counts.hypothesis_length:
-        return {f"bleu{order}": 0.0 for order in ORDERS}
-    brevity_penalty = min(1.0, math.exp(1 - counts.reference_length / counts.hypothesis_length))
-    pairs = zip(counts.matches, counts.totals, strict=True)
-    logs = [math.log(match / total) if match else -math.inf for match, total in pairs]
-    return {
-        f"bleu{order}": brevity_penalty
-        * math.exp(sum(weight * log for weight, log in zip(weights[order], logs, strict=False)))
-        for order in ORDERS
-    }
+    penalty = brevity_penalty(counts)
+    return {name: penalty * value for name, value in mean_precisions(counts, weights).items()}

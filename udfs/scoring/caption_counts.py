@@ -7,10 +7,13 @@ from collections.abc import Iterator
 import pandas as pd
 
 from udfs.captioner.words import is_unspaced
-from udfs.scoring.bleu import bleu_counts
+from udfs.scoring.bleu import ORDERS, bleu_counts
 from udfs.scoring.cider import cider_d
+from udfs.scoring.rouge import rouge_l
 
-CIDER_UNITS = 10**6  # CIDEr-D is counted in millionths
+UNITS = 10**6  # CIDEr-D and ROUGE-L are counted in millionths
+BLEU_NUMBERS = 2 * len(ORDERS) + 2  # numbers per caption that BLEU needs
+NUMBERS = BLEU_NUMBERS + 3  # and CIDEr-D, ROUGE-L, and the number of captions
 
 
 def count_captions(documents, photos: int, batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
@@ -22,15 +25,15 @@ def count_captions(documents, photos: int, batches: Iterator[pd.DataFrame]) -> I
         batches: Rows (system, image_id, hypothesis, references); captions are normalised text.
 
     Yields:
-        Rows (system, image_id, counts). `counts` is a list of whole numbers: the row of `BleuCounts`, CIDEr-D in
-        1 / CIDER_UNITS, and 1 for the caption itself.
+        Rows (system, image_id, hypothesis, counts). `counts` is a list of NUMBERS whole numbers: the row of `BleuCounts`,
+        CIDEr-D and ROUGE-L in 1 / UNITS, and 1 for the caption itself.
     """
     for rows in batches:
         counts = [
             _counts(hypothesis.split(), [reference.split() for reference in references], documents.value, photos)
             for hypothesis, references in zip(rows.hypothesis, rows.references, strict=True)
         ]
-        yield pd.DataFrame({"system": rows.system, "image_id": rows.image_id, "counts": counts})
+        yield rows[["system", "image_id", "hypothesis"]].assign(counts=counts)
 
 
 def count_units(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
@@ -48,5 +51,5 @@ def count_units(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
 
 
 def _counts(hypothesis: list[str], references: list[list[str]], documents: dict[str, int], photos: int) -> list[int]:
-    cider = round(CIDER_UNITS * cider_d(hypothesis, references, documents, photos))
-    return [*bleu_counts(hypothesis, references).as_row(), cider, 1]
+    scores = cider_d(hypothesis, references, documents, photos), rouge_l(hypothesis, references)
+    return [*bleu_counts(hypothesis, references).as_row(), *(round(UNITS * score) for score in scores), 1]

@@ -30,6 +30,7 @@ class Page:
         extractor: Fingerprint of the run's extractor.
         history: The lines of metrics.jsonl, one for each epoch.
         training: Metrics of the finished training.
+        judgement: The content of judgement.json, the gate's last decision.
         external: {name: content of external/NAME.json}.
         captions: {"best", "median", "worst"}: rows of image_id, hypothesis, references and score.
         photos: {image_id: data URI} of the corpus.
@@ -46,6 +47,7 @@ class Page:
     extractor: str
     history: list[dict] = field(default_factory=list)
     training: dict | None = None
+    judgement: dict = field(default_factory=dict)
     external: dict[str, dict] = field(default_factory=dict)
     captions: dict[str, list[dict]] = field(default_factory=dict)
     photos: dict[str, str] = field(default_factory=dict)
@@ -67,6 +69,7 @@ def collect(folder: RunFolder, run: str, split: str) -> Page:
     page = Page(run, split, evaluations(folder), about["identity"], about["extractor"])
     page.history = history(folder)
     page.training = (read_json(folder.training) or {}).get("metrics")
+    page.judgement = read_json(folder.judgement) or {}
     page.external = {name: read_json(folder.population(name)) or {} for name in _json_files(folder.external)}
     page.explanations = explanations(folder.explanations)
     page.configuration = _text(folder.config)

@@ -7,7 +7,7 @@ from importlib.resources import files
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from jobs.driver.page import sections
+from jobs.driver.page import score_tables, sections
 from jobs.driver.page.collect import Page
 
 
@@ -21,34 +21,23 @@ def render(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"score": score, "percent": percent, "number": number}
+    number, percent = score_tables.number, score_tables.percent
+    environment.filters |= {"score": score_tables.score, "percent": percent, "number": number}
     metrics = page.evaluations.get(page.split, {}).get("metrics", {})
     monitor = page.identity.get("train.monitor", "val_loss")
     return environment.get_template("page.html.j2").render(
         page=page,
         style=Markup((folder / "page.css").read_text(encoding="utf-8")),
-        main=metrics,
-        order=sections.SCORES,
-        scores={split: sections.score_rows(done["metrics"]) for split, done in page.evaluations.items()},
-        score_chart=sections.score_chart(sections.score_rows(metrics)),
+        tiles=score_tables.tiles(metrics),
+        order=score_tables.SCORES,
+        scores={split: score_tables.tables(done["metrics"]) for split, done in page.evaluations.items()},
+        score_chart=score_tables.score_chart(metrics),
+        decision=score_tables.decision(page.judgement),
         curves=sections.curves(page.history, page.training or {}, monitor),
         external=[sections.external_section(name, comparison) for name, comparison in page.external.items()],
         workers=sections.workers(page.history),
         worker_chart=sections.worker_chart(page.history),
-        interval_of=sections.interval_of,
         search_of=sections.search_of,
         number=number,
         percent=percent,
     )
-
-
-def score(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}%"
-
-
-def number(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"

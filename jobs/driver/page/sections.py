@@ -1,4 +1,4 @@
-"""Rows and charts for the sections of a page, from the data that `collect` gathered."""
+"""Rows and charts for the sections of a page on training, populations and workers; from the data that `collect` gathered."""
 
 from __future__ import annotations
 
@@ -7,24 +7,11 @@ from typing import Any
 from markupsafe import Markup
 
 from jobs.driver.page import charts
+from jobs.driver.page.score_tables import SCORES
 from udfs.engine.learning_curves import best_epoch
 from udfs.engine.metrics import EpochMetrics
 from udfs.scoring.bleu import ORDERS
 
-SCORES = tuple(f"bleu{order}" for order in ORDERS)
-SYSTEMS = {
-    "this run": "This run",
-    "most_frequent_caption": "Baseline: the most frequent training caption for every photo",
-    "shuffled_photos": "Baseline: this run’s captions, shuffled among the photos",
-    "nearest_photo": "Baseline: a caption of the nearest training photo",
-    "human": "Human: each reference scored against the others",
-    "legacy": "This run, with boundary tokens counted as words (legacy)",
-}
-SHORT_NAMES = {
-    "most_frequent_caption": "most frequent",
-    "shuffled_photos": "shuffled",
-    "nearest_photo": "nearest photo",
-}
 EXAMPLE_UNITS = ("captions", "photos")
 MONITORS = {"val_loss": "validation loss", "bleu4": "BLEU-4 of the validation captions"}
 LOSSES = {"training": "loss", "validation": "val_loss"}
@@ -35,50 +22,10 @@ GROUP_KINDS = {
 }
 
 
-def interval_of(metrics: dict, name: str) -> tuple[float, float] | None:
-    """Returns (low, high) of a score, or None if no interval was computed."""
-    interval = metrics.get("intervals", {}).get(name)
-    return (interval["low"], interval["high"]) if interval else None
-
-
 def search_of(evaluation: dict) -> str:
     """Returns how an evaluation's captions were searched for: `greedy search`, or `beam search, width 3`."""
     width = evaluation.get("made_from", {}).get("decoding", {}).get("beam_width")
     return "" if width is None else "greedy search" if width == 1 else f"beam search, width {width}"
-
-
-def score_rows(metrics: dict) -> list[dict]:
-    """Returns a row for each system (key, name, values and intervals of BLEU-1..4), this run first."""
-    systems = {"this run": metrics}
-    if "legacy" in metrics:
-        systems["legacy"] = metrics["legacy"]
-    systems |= metrics.get("baselines", {})
-    return [
-        {
-            "key": key,
-            "name": SYSTEMS.get(key, key.replace("_", " ").capitalize()),
-            "values": [scores.get(name) for name in SCORES],
-            "intervals": [interval_of(scores, name) for name in SCORES],
-        }
-        for key, scores in systems.items()
-        if any(name in scores for name in SCORES)
-    ]
-
-
-def score_chart(rows: list[dict]) -> Markup | None:
-    """Draws BLEU-4 of this run and its baselines; None if there are no baselines."""
-    rows = [row for row in rows if row["values"][-1] is not None and row["key"] != "legacy"]
-    if len(rows) < 2:
-        return None
-    bars = [
-        (
-            SHORT_NAMES.get(row["key"], row["key"]),
-            row["values"][-1],
-            *(row["intervals"][-1] or (row["values"][-1],) * 2),
-        )
-        for row in rows
-    ]
-    return charts.intervals("scores", bars, "BLEU-4")
 
 
 def curves(history: list[dict], training: dict, monitor: str) -> dict[str, Any] | None:

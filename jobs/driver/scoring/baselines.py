@@ -36,16 +36,21 @@ def normalised() -> Column:
     return scored_text(F.col("text"))
 
 
-def constant_captions(scored: DataFrame, captions: DataFrame) -> DataFrame:
+def training_texts(captions: DataFrame) -> DataFrame:
+    """Returns image_id, caption_no and the normalised text of the training captions in the table `captions`."""
+    return captions.where("split = 'train'").select("image_id", "caption_no", normalised().alias("text"))
+
+
+def constant_captions(scored: DataFrame, training: DataFrame) -> DataFrame:
     """Gives every photo the most frequent training caption.
 
     Args:
         scored: image_id, hypothesis and references.
-        captions: The table `captions`.
+        training: The rows of `training_texts`.
     """
-    counts = captions.where("split = 'train'").groupBy(normalised().alias("hypothesis")).count()
-    most_frequent = counts.orderBy(F.desc("count"), "hypothesis").first()
-    return scored.withColumn("hypothesis", F.lit(most_frequent.hypothesis if most_frequent else ""))
+    counts = training.groupBy("text").count()
+    most_frequent = counts.orderBy(F.desc("count"), "text").first()
+    return scored.withColumn("hypothesis", F.lit(most_frequent.text if most_frequent else ""))
 
 
 def shuffled_captions(scored: DataFrame) -> DataFrame:
@@ -65,20 +70,18 @@ def shuffled_captions(scored: DataFrame) -> DataFrame:
     return scored.drop("hypothesis").join(neighbours, "image_id").join(others, "other")
 
 
-def nearest_captions(scored: DataFrame, captions: DataFrame, features: DataFrame) -> DataFrame:
+def nearest_captions(scored: DataFrame, training: DataFrame, features: DataFrame) -> DataFrame:
     """Gives every photo the first caption of its nearest training photo.
 
     Args:
         scored: image_id, hypothesis and references.
-        captions: The table `captions`.
+        training: The rows of `training_texts`.
         features: The table `features`, with the rows of one extractor.
     """
-    first = (
-        captions.where("split = 'train'").groupBy("image_id").agg(F.min_by(normalised(), "caption_no").alias("text"))
-    )
-    training = features.join(first.select("image_id"), "image_id", "left_semi").select(COLUMNS)
+    first = training.groupBy("image_id").agg(F.min_by("text", "caption_no").alias("text"))
+    candidates = features.join(first.select("image_id"), "image_id", "left_semi").select(COLUMNS)
     queries = features.join(scored.select("image_id"), "image_id", "left_semi").select(COLUMNS)
-    nearest = nearest_photos(queries, training, others_only=True)[["query", "neighbour"]]
+    nearest = nearest_photos(queries, candidates, others_only=True)[["query", "neighbour"]]
     neighbours = scored.sparkSession.createDataFrame(nearest, "image_id string, neighbour string")
     texts = first.select(F.col("image_id").alias("neighbour"), F.col("text").alias("hypothesis"))
     return scored.drop("hypothesis").join(neighbours, "image_id").join(texts, "neighbour")

@@ -10,13 +10,20 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from conf.schema import Bootstrap
-from jobs.driver.scoring.baselines import constant_captions, shuffled_captions, with_counts
-from jobs.driver.scoring.scores import BLEU_NUMBERS, bleu_figures, bleu_row, interval_of
+from jobs.driver.scoring import scores
+from jobs.driver.scoring.baselines import (
+    constant_captions,
+    nearest_captions,
+    shuffled_captions,
+    training_texts,
+    with_counts,
+)
+from jobs.driver.scoring.scores import bleu_figures, bleu_row, figures_of, interval_of, measure
 from udfs.errors import InputError
-from udfs.scoring.bleu import ORDERS
 from udfs.scoring.bootstrap import weighted_sums
+from udfs.scoring.caption_counts import BLEU_NUMBERS, NUMBERS, UNITS
 
-FIGURES = (*(f"bleu{order}" for order in ORDERS), "repeated", "gain_over_shuffled")
+FIGURES = (*scores.FIGURES, "distinct_share", "gain_over_shuffled")
 
 
 @dataclass(frozen=True)
@@ -27,8 +34,10 @@ class Comparison:
         photos: Photos that were compared.
         left_out: Photos that not all systems captioned.
         figures: {system: {name: scores}}, each an array of shape (samples + 1,): the score on all photos, then on each
-            bootstrap sample. Names are bleu1 to bleu4; `repeated`, the share of photos whose caption another photo has too;
-            and `gain_over_shuffled`, by how much BLEU-4 exceeds that of the same captions shuffled among the photos.
+            bootstrap sample. Names are those of `scores.FIGURES`; `distinct_share`, distinct captions as a share of the
+            photos; and `gain_over_shuffled`, by how much BLEU-4 exceeds that of the same captions shuffled among the
+            photos. In a bootstrap sample each caption counts 1 / (number of all photos with it) as distinct. CIDEr-D has the
+            document frequencies of the compared photos.
     """
 
     photos: int
@@ -64,31 +73,35 @@ def compare_runs(predictions: DataFrame, runs: list[str], split: str, settings: 
         )
     most = max(row.count() for row in rows.values())
     systems = {run: row.join(common, "image_id") for run, row in rows.items()}
-    columns = [column for name, system in systems.items() for column in _of_run(name, system)]
+    columns = [*_measured(systems, systems[runs[0]]), *(_shuffled(name, rows) for name, rows in systems.items())]
     samples = _samples(columns, settings)
-    figures = {run: _figures(samples, run) for run in runs}
-    return Comparison(photos, most - photos, figures)
+    return Comparison(photos, most - photos, {run: _figures(samples, run) for run in runs})
 
 
 def compare_with_baselines(
-    predictions: DataFrame, captions: DataFrame, run: str, split: str, settings: Bootstrap
+    predictions: DataFrame, corpus: tuple[DataFrame, DataFrame], run: str, split: str, settings: Bootstrap
 ) -> Comparison:
-    """Compares a run with baselines that ignore the photo: the most frequent caption, and the run's captions shuffled.
+    """Compares a run with baselines: the most frequent caption, the run's captions shuffled, the nearest photo's caption.
 
     Args:
         predictions: The table `predictions`.
-        captions: The table `captions`.
+        corpus: The table `captions`, and the rows of the table `features` of the run's extractor.
         run: The run's id.
         split: The split.
         settings: The section `bootstrap` of the configuration.
     """
+    captions, features = corpus
     rows = predictions.where((F.col("run_id") == run) & (F.col("split") == split)).persist()
-    constant = with_counts(constant_captions(rows, captions))
-    columns = [*_of_run(run, rows), constant.select("image_id", bleu_row().alias("most_frequent_caption"))]
-    samples = _samples(columns, settings)
-    figures = {run: _figures(samples, run)}
-    for name, column in (("most_frequent_caption", "most_frequent_caption"), ("shuffled_photos", f"{run}/shuffled")):
-        figures[name] = bleu_figures(samples[column])
+    training = training_texts(captions).persist()
+    systems = {
+        run: rows,
+        "most_frequent_caption": constant_captions(rows, training),
+        "nearest_photo": nearest_captions(rows, training, features),
+    }
+    samples = _samples([*_measured(systems, rows), _shuffled(run, rows)], settings)
+    baselines = {name: figures_of(samples[name]) for name in systems if name != run}
+    shuffled = bleu_figures(samples[f"{run}/shuffled"])
+    figures = {run: _figures(samples, run), "shuffled_photos": shuffled, **baselines}
     return Comparison(rows.count(), 0, figures)
 
 
@@ -123,23 +136,26 @@ def comparison_report(comparison: Comparison, first: str, second: str, confidenc
     return {"runs": figures, "difference": differences}
 
 
-def _of_run(name: str, rows: DataFrame) -> list[DataFrame]:
-    """Tables of image_id and count arrays: of the run's captions and whether each is repeated, and of the shuffled ones."""
-    shuffled = (
-        with_counts(shuffled_captions(rows))
-        .groupBy("image_id")
-        .agg(F.array(*[F.sum(bleu_row()[place]) for place in range(BLEU_NUMBERS)]).alias(f"{name}/shuffled"))
-    )
-    occurrences = F.count("*").over(Window.partitionBy("hypothesis"))
-    repeated = F.array((occurrences > 1).cast("bigint"), F.lit(1).cast("bigint"))
-    return [rows.select("image_id", bleu_row().alias(name), repeated.alias(f"{name}/repeated")), shuffled]
+def _measured(systems: dict[str, DataFrame], references: DataFrame) -> list[DataFrame]:
+    """A table of image_id and a count array for each system: `measure`'s, and the share of a distinct caption in UNITS."""
+    measured = measure(systems, references)
+    occurrences = F.count("*").over(Window.partitionBy("system", "hypothesis"))
+    share = F.round(F.lit(UNITS) / occurrences).cast("bigint")
+    counted = measured.select("system", "image_id", F.concat("counts", F.array(share)).alias("counts")).persist()
+    return [counted.where(F.col("system") == name).select("image_id", F.col("counts").alias(name)) for name in systems]
+
+
+def _shuffled(name: str, rows: DataFrame) -> DataFrame:
+    """A table of image_id and the sum of BLEU's count arrays over the shuffled captions of a run."""
+    counted = with_counts(shuffled_captions(rows)).groupBy("image_id")
+    return counted.agg(F.array(*[F.sum(bleu_row()[place]) for place in range(BLEU_NUMBERS)]).alias(f"{name}/shuffled"))
 
 
 def _samples(parts: list[DataFrame], settings: Bootstrap) -> dict[str, np.ndarray]:
     """Sums every array column over the photos of each sample: {column: int64 (samples + 1, length of the array)}."""
     rows = reduce(lambda left, right: left.join(right, "image_id"), parts)
     names = [name for name in rows.columns if name != "image_id"]
-    lengths = {name: 2 if name.endswith("/repeated") else BLEU_NUMBERS for name in names}
+    lengths = {name: BLEU_NUMBERS if name.endswith("/shuffled") else NUMBERS + 1 for name in names}
     quoted = [F.col(f"`{name}`") for name in names]
     work = partial(weighted_sums, settings.resamples, settings.seed)
     mapped = rows.select("image_id", F.concat(*quoted).alias("counts")).mapInPandas(
@@ -152,10 +168,10 @@ def _samples(parts: list[DataFrame], settings: Bootstrap) -> dict[str, np.ndarra
 
 
 def _figures(samples: dict[str, np.ndarray], run: str) -> dict[str, np.ndarray]:
-    bleu, shuffled_bleu = bleu_figures(samples[run]), bleu_figures(samples[f"{run}/shuffled"])
-    repeated = samples[f"{run}/repeated"]
+    figures, shuffled = figures_of(samples[run]), bleu_figures(samples[f"{run}/shuffled"])
+    captions, distinct = samples[run][:, NUMBERS - 1], samples[run][:, NUMBERS]
     return {
-        **bleu,
-        "repeated": repeated[:, 0] / np.maximum(repeated[:, 1], 1),
-        "gain_over_shuffled": bleu["bleu4"] - shuffled_bleu["bleu4"],
+        **figures,
+        "distinct_share": distinct / np.maximum(captions, 1) / UNITS,
+        "gain_over_shuffled": figures["bleu4"] - shuffled["bleu4"],
     }

@@ -24,6 +24,7 @@ from udfs import files
 from udfs.captioner.text import scored_text
 from udfs.errors import InputError
 
+SCORES = 2  # increase it with every change of what `score_captions` returns, so that stored scores are computed again
 COLUMNS = [
     "run_id", "image_id", "split", "hypothesis", "references", "matches", "totals", "hypothesis_length", "reference_length",
 ]  # fmt: skip
@@ -100,6 +101,7 @@ def evaluation_identity(settings: Settings, versions: dict[str, int], extractor:
     """What a run's captions of a split and their scores follow from, besides the run's model."""
     return {
         **versions,
+        "scores": SCORES,
         "split": settings.evaluate.split,
         "extractor": extractor,
         "decoding": asdict(search_of(settings)),

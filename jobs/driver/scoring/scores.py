@@ -1,7 +1,7 @@
 """Scores a run's captions and those of its baselines for the same photos, with bootstrap intervals.
 
-A first pass measures every caption of every system (n-gram counts for BLEU, and CIDEr-D); a second one sums the measurements
-over the photos of each bootstrap sample.
+A first pass measures every caption of every system (n-gram counts for BLEU, CIDEr-D and ROUGE-L); a second one sums the
+measurements over the photos of each bootstrap sample.
 """
 
 from __future__ import annotations
@@ -14,15 +14,32 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from conf.schema import Bootstrap
-from jobs.driver.scoring.baselines import constant_captions, human_captions, nearest_captions, shuffled_captions
-from udfs.scoring.bleu import LEGACY_WEIGHTS, ORDERS, UNIFORM, BleuCounts, bleu_scores
+from jobs.driver.scoring.baselines import (
+    constant_captions,
+    human_captions,
+    nearest_captions,
+    shuffled_captions,
+    training_texts,
+)
+from jobs.driver.scoring.variety import variety
+from udfs.scoring.bleu import (
+    LEGACY_WEIGHTS,
+    ORDERS,
+    UNIFORM,
+    BleuCounts,
+    bleu_scores,
+    brevity_penalty,
+    mean_precisions,
+)
 from udfs.scoring.bootstrap import interval, weighted_sums_by_system
-from udfs.scoring.caption_counts import CIDER_UNITS, count_captions, count_units
+from udfs.scoring.caption_counts import BLEU_NUMBERS, NUMBERS, UNITS, count_captions, count_units
 from udfs.scoring.cider import count_documents
 
-BLEU_NUMBERS = 2 * len(ORDERS) + 2  # numbers per caption that BLEU needs
-NUMBERS = BLEU_NUMBERS + 2  # and CIDEr-D, and the number of captions
-BASELINES = ("most_frequent_caption", "shuffled_photos", "nearest_photo", "human")
+# The figures of `figures_of`.
+FIGURES = (
+    *(f"bleu{order}" for order in ORDERS), "cider_d", "rouge_l", "brevity_penalty",
+    *(f"bleu{order}_without_penalty" for order in ORDERS), "mean_length",
+)  # fmt: skip
 
 
 def score_captions(scored: DataFrame, captions: DataFrame, features: DataFrame, settings: Bootstrap) -> dict:
@@ -35,24 +52,34 @@ def score_captions(scored: DataFrame, captions: DataFrame, features: DataFrame, 
         settings: The section `bootstrap` of the configuration.
 
     Returns:
-        bleu1 to bleu4 and cider_d; their `intervals`; `legacy`, BLEU with boundary tokens counted as words; `baselines`, the
-        scores of each of BASELINES (`human` only if photos have several references); and `tokenization`.
+        The figures of FIGURES and their `intervals`; those of `variety`; `legacy`, BLEU with boundary tokens counted as
+        words; `baselines`, the same figures of most_frequent_caption, shuffled_photos (without `variety`, because these are
+        the run's captions), nearest_photo and human (only if photos have several references); and `tokenization`.
     """
+    training = training_texts(captions).persist(StorageLevel.MEMORY_AND_DISK)
     systems = {
         "captions": scored,
         "legacy": with_boundary_tokens(scored),
-        "most_frequent_caption": constant_captions(scored, captions),
+        "most_frequent_caption": constant_captions(scored, training),
         "shuffled_photos": shuffled_captions(scored),
-        "nearest_photo": nearest_captions(scored, captions, features),
+        "nearest_photo": nearest_captions(scored, training, features),
         "human": human_captions(scored),
     }
-    sums = bootstrap_sums(systems, scored, settings)
-    figures = figures_of(sums["captions"])
+    measured = measure(systems, scored).persist(StorageLevel.MEMORY_AND_DISK)
+    sums = bootstrap_sums(measured, settings)
+    various = variety(measured.where(~F.col("system").isin("legacy", "shuffled_photos")), training)
+    for rows in (measured, training):
+        rows.unpersist()
+    legacy = bleu_figures(sums["legacy"], LEGACY_WEIGHTS)
+    scores = {
+        name: {**with_intervals(figures_of(sums[name]), settings.confidence), **various.get(name, {})}
+        for name in systems
+        if name in sums and name != "legacy"
+    }
     return {
-        **first_of(figures),
-        "intervals": {name: interval_of(values, settings.confidence) for name, values in figures.items()},
-        "legacy": first_of(bleu_figures(sums["legacy"], LEGACY_WEIGHTS)),
-        "baselines": {name: first_of(figures_of(sums[name][:1])) for name in BASELINES if name in sums},
+        **scores.pop("captions"),
+        "legacy": first_of(legacy),
+        "baselines": scores,
         "tokenization": tokenization(scored),
     }
 
@@ -92,31 +119,43 @@ def with_boundary_tokens(scored: DataFrame) -> DataFrame:
     )
 
 
-def bootstrap_sums(systems: dict[str, DataFrame], scored: DataFrame, settings: Bootstrap) -> dict[str, np.ndarray]:
-    """Sums the measurements of each system over all photos and over each bootstrap sample.
+def measure(systems: dict[str, DataFrame], references: DataFrame) -> DataFrame:
+    """Measures the captions of systems; see `count_captions`.
 
     Args:
         systems: {name: rows of image_id, hypothesis and references}.
-        scored: The photos' references, which decide CIDEr-D's document frequencies.
-        settings: The section `bootstrap` of the configuration.
+        references: The references of each photo, which decide CIDEr-D's document frequencies.
 
     Returns:
-        {name: int64 (samples + 1, NUMBERS)}, with the sums over all photos first.
+        system, image_id, hypothesis and counts, NUMBERS of each caption.
     """
     columns = ["image_id", "hypothesis", "references"]
     named = [rows.select(F.lit(name).alias("system"), *columns) for name, rows in systems.items()]
-    rows = reduce(DataFrame.unionByName, named).repartition(scored.sparkSession.sparkContext.defaultParallelism)
-    documents = scored.sparkSession.sparkContext.broadcast(document_counts(scored))
-    measured = rows.mapInPandas(
-        partial(count_captions, documents, scored.count()), "system string, image_id string, counts array<bigint>"
-    ).persist(StorageLevel.MEMORY_AND_DISK)
-    sums = measured.mapInPandas(
+    context = references.sparkSession.sparkContext
+    rows = reduce(DataFrame.unionByName, named).repartition(context.defaultParallelism)
+    documents = context.broadcast(document_counts(references))
+    return rows.mapInPandas(
+        partial(count_captions, documents, references.count()),
+        "system string, image_id string, hypothesis string, counts array<bigint>",
+    )
+
+
+def bootstrap_sums(measured: DataFrame, settings: Bootstrap) -> dict[str, np.ndarray]:
+    """Sums the measurements of each system over all photos and over each bootstrap sample.
+
+    Args:
+        measured: The rows of `measure`.
+        settings: The section `bootstrap` of the configuration.
+
+    Returns:
+        {system: int64 (samples + 1, NUMBERS)}, with the sums over all photos first.
+    """
+    sums = measured.select("system", "image_id", "counts").mapInPandas(
         partial(weighted_sums_by_system, settings.resamples, settings.seed),
         "system string, sample int, sums array<bigint>",
     )
     total = [F.sum(F.col("sums")[place]).alias(f"sum{place}") for place in range(NUMBERS)]
     totals = sums.groupBy("system", "sample").agg(*total).orderBy("system", "sample").toPandas()
-    measured.unpersist()
     return {system: part.drop(columns=["system", "sample"]).to_numpy() for system, part in totals.groupby("system")}
 
 
@@ -128,13 +167,23 @@ def document_counts(scored: DataFrame) -> dict[str, int]:
 
 
 def figures_of(sums: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns BLEU and CIDEr-D from the sums of `bootstrap_sums`: {name: float64 (samples + 1,)}."""
-    cider = sums[:, -2] / np.maximum(sums[:, -1], 1) / CIDER_UNITS
-    return {**bleu_figures(sums), "cider_d": cider}
+    """Returns the figures of FIGURES from sums whose first NUMBERS columns are those of `measure`: {name: float64 (rows,)}."""
+    counts = [BleuCounts.from_row(row) for row in sums[:, :BLEU_NUMBERS]]
+    cider, rouge, captions = sums[:, BLEU_NUMBERS:NUMBERS].T
+    captions = np.maximum(captions, 1)
+    precisions = [mean_precisions(row) for row in counts]
+    return {
+        **bleu_figures(sums),
+        "cider_d": cider / captions / UNITS,
+        "rouge_l": rouge / captions / UNITS,
+        "brevity_penalty": np.array([brevity_penalty(row) for row in counts]),
+        **{f"{name}_without_penalty": np.array([row[name] for row in precisions]) for name in precisions[0]},
+        "mean_length": np.array([row.hypothesis_length for row in counts]) / captions,
+    }
 
 
 def bleu_figures(sums: np.ndarray, weights: dict[int, tuple[float, ...]] = UNIFORM) -> dict[str, np.ndarray]:
-    """Returns BLEU-1 to BLEU-4 from sums whose first BLEU_NUMBERS columns are `bleu_row`: {name: float64 (samples + 1,)}."""
+    """Returns BLEU-1 to BLEU-4 from sums whose first BLEU_NUMBERS columns are `bleu_row`: {name: float64 (rows,)}."""
     scores = [bleu_scores(BleuCounts.from_row(row), weights) for row in sums[:, :BLEU_NUMBERS]]
     return {name: np.array([score[name] for score in scores]) for name in scores[0]}
 
@@ -142,6 +191,11 @@ def bleu_figures(sums: np.ndarray, weights: dict[int, tuple[float, ...]] = UNIFO
 def first_of(figures: dict[str, np.ndarray]) -> dict[str, float]:
     """Returns the scores on all photos, without the bootstrap samples."""
     return {name: float(values[0]) for name, values in figures.items()}
+
+
+def with_intervals(figures: dict[str, np.ndarray], confidence: float) -> dict:
+    """Returns the scores on all photos, and the `intervals` of all of them."""
+    return {**first_of(figures), "intervals": {name: interval_of(figures[name], confidence) for name in figures}}
 
 
 def interval_of(values: np.ndarray, confidence: float) -> dict[str, float]:

@@ -1,3 +1,4 @@
+import math
 import warnings
 from functools import reduce
 from operator import add
@@ -6,9 +7,18 @@ import pytest
 import sacrebleu
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nltk.translate import bleu_score
 from nltk.translate.bleu_score import corpus_bleu
 
-from udfs.scoring.bleu import LEGACY_WEIGHTS, ORDERS, BleuCounts, bleu_counts, bleu_scores
+from udfs.scoring.bleu import (
+    LEGACY_WEIGHTS,
+    ORDERS,
+    BleuCounts,
+    bleu_counts,
+    bleu_scores,
+    brevity_penalty,
+    mean_precisions,
+)
 
 sentence = st.lists(st.sampled_from(["a", "dog", "runs", "on", "the", "red", "sand"]), min_size=1, max_size=12)
 corpus = st.lists(st.tuples(sentence, st.lists(sentence, min_size=1, max_size=5)), min_size=1, max_size=12)
@@ -46,7 +56,29 @@ def test_agrees_with_sacrebleu(pairs):
 
 def test_of_nothing_is_zero():
     counts = bleu_counts([], [["a", "dog"]])
-    assert bleu_scores(counts) == {f"bleu{order}": 0.0 for order in ORDERS}
+    assert bleu_scores(counts) == mean_precisions(counts) == {f"bleu{order}": 0.0 for order in ORDERS}
+    assert brevity_penalty(counts) == 0
+
+
+@settings(max_examples=50, deadline=None)
+@given(corpus)
+def test_penalty_and_what_is_left_of_bleu_without_it_equal_nltk(pairs):
+    references, hypotheses = [r for _, r in pairs], [h for h, _ in pairs]
+    counts = reduce(add, (bleu_counts(hypothesis, references) for hypothesis, references in pairs))
+    penalty = bleu_score.brevity_penalty(counts.reference_length, sum(map(len, hypotheses)))
+    assert brevity_penalty(counts) == pytest.approx(penalty, abs=1e-12)
+    for order in ORDERS:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = corpus_bleu(references, hypotheses, weights=[1 / order] * order) / penalty
+        assert mean_precisions(counts)[f"bleu{order}"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_short_caption_is_penalised_only_by_the_penalty():
+    counts = bleu_counts(["a", "dog"], [["a", "dog", "runs", "fast"]])
+    assert brevity_penalty(counts) == pytest.approx(math.exp(-1))
+    assert mean_precisions(counts)["bleu2"] == pytest.approx(1)
+    assert bleu_scores(counts)["bleu2"] == pytest.approx(math.exp(-1))
 
 
 def test_counts_add_up():

@@ -7,7 +7,7 @@ import pytest
 from udfs.scoring.cider import cider_d, count_documents
 
 # Captions with the scores that the COCO caption evaluation's own code gave them.
-REFERENCE = json.loads((Path(__file__).parent / "cider_reference.json").read_text())
+REFERENCE = json.loads((Path(__file__).parent / "coco_reference.json").read_text())
 CAPTIONS = REFERENCE["captions"]
 
 

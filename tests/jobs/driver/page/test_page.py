@@ -24,6 +24,11 @@ HOSTILE = [
     "averyveryverylongword" * 20,
 ]
 SCORE = {f"bleu{order}": 0.6 / order for order in (1, 2, 3, 4)}
+FIGURES = {
+    **SCORE, "cider_d": 0.4567, "rouge_l": 0.4321, "brevity_penalty": 0.9753, "mean_length": 8.64, "distinct_captions": 623,
+    "distinct_share": 0.6231, "distinct_words": 412, "novel_share": 0.871,
+    **{f"bleu{order}_without_penalty": 0.7 / order for order in (1, 2, 3, 4)},
+}  # fmt: skip
 
 
 def picture() -> str:
@@ -62,17 +67,30 @@ def full_page() -> Page:
               "received_mb": 1.0}  # fmt: skip
     history = [{"epoch": n, "loss": 3.0 / n, "val_loss": 3.2 / n, "seconds": 2.0, "words_per_second": 45.0,
                 "workers": [worker], **SCORE} for n in (1, 2, 3)]  # fmt: skip
-    metrics = {**SCORE, "legacy": SCORE, "baselines": {"shuffled_photos": SCORE, HOSTILE[0]: SCORE}}
+    interval = {"low": 0.1234, "high": 0.5678}
+    baselines = {"shuffled_photos": SCORE, "nearest_photo": {**FIGURES, "bleu4": 0.1}, HOSTILE[0]: SCORE}
+    metrics = {**FIGURES, "intervals": {name: interval for name in ("bleu4", "bleu4_without_penalty", "rouge_l")},
+               "legacy": SCORE, "baselines": baselines}  # fmt: skip
     made_from = {"captions": 1, "features": 2, "decoding": {"beam_width": 3}, "split": "dev"}
     return Page(
         run="<b>run</b>", split="dev", identity={"train.seed": HOSTILE[1]}, extractor=HOSTILE[2], history=history,
         evaluations={"dev": {"scored": 9, "made_from": made_from, "version": 4, "metrics": metrics}},
         training={"best_epoch": 2, "diagnosis": {"words": "Fits well & <i>good</i>.", "rule": "1 < 2"}},
+        judgement={"metrics": {"promoted": False, "champion": HOSTILE[1], "reasons": HOSTILE}},
         external={"x": external}, captions={"best": rows, "median": rows[:2], "worst": rows[::-1]},
         photos={name: picture() for name in names[:3]}, other_photos={HOSTILE[0]: {names[0]: picture()}},
         explanations=[{"image": names[0], "caption": HOSTILE[1], "picture": picture()}], configuration="<i>config</i>: 1",
         versions={"evaluate, dev": {"captions": 1}},
     )  # fmt: skip
+
+
+def table_rows(html: str) -> dict[tuple[str, int], list[str]]:
+    """{(first cell, number of cells): the other cells} of all table rows, as text."""
+    rows = [
+        re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr[^>]*>(.*?)</tr>", html, re.DOTALL)
+    ]
+    texts = [[re.sub("<[^>]+>", "", cell.replace("<small>", " ")) for cell in row] for row in rows]
+    return {(row[0], len(row)): row[1:] for row in texts}
 
 
 class Reader(HTMLParser):
@@ -104,6 +122,31 @@ def test_hostile_texts_stay_texts(html):
     for text in HOSTILE:
         assert text in seen.text
     assert "Fits well & <i>good</i>." in seen.text
+
+
+def test_length_variety_and_all_scores_stand_beside_bleu_for_the_run_and_its_baselines(html):
+    rows = table_rows(html)
+    interval = "0.123 to 0.568"
+    assert rows["This run", 7] == ["0.600", "0.300", "0.200", f"0.150 {interval}", "0.457", f"0.432 {interval}"]
+    assert rows["This run", 6] == ["8.6", "0.975", "623 62.3% of the photos", "412", "87.1%"]
+    nearest = "Baseline: a caption of the nearest training photo"
+    assert rows[nearest, 7] == ["0.600", "0.300", "0.200", "0.100", "0.457", "0.432"]
+    assert rows[nearest, 6] == rows["This run", 6]
+    bare = ["0.700", "0.350", "0.233", f"0.175 {interval}", "–", "–"]
+    assert rows["This run, without brevity penalty", 7] == bare
+    assert ("Baseline: this run’s captions, shuffled among the photos", 6) not in rows, "nothing to show"
+    tiles = re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", html)
+    assert ("distinct captions", "623<small>62.3% of the photos</small>") in tiles
+    assert ("BLEU-4 above the nearest photo’s", "+0.050<small>compared with a look-up without a model</small>") in tiles
+
+
+def test_the_gates_decision_is_shown_or_how_to_get_it(html):
+    text = Reader(html).text
+    assert f"Not promoted; the champion is {HOSTILE[1]}." in text
+    scored = Page("r1", "dev", {"dev": {"scored": 9, "metrics": SCORE}}, {"train.seed": 0}, "vgg16")
+    assert "spark-submit jobs/gate.py run.id=r1" in Reader(render(scored)).text
+    scored.judgement = {"metrics": {"promoted": False, "champion": None, "reasons": ["BLEU-4 is lower"]}}
+    assert "Not promoted; there is no champion yet.\nBLEU-4 is lower" in Reader(render(scored)).text
 
 
 def test_the_page_is_one_file_with_unique_ids(html):

@@ -1,5 +1,7 @@
 """Scores and baselines of captions that are written by hand, against nltk and plain numpy."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from nltk.translate.bleu_score import corpus_bleu
@@ -32,7 +34,8 @@ def tables(spark):
             texts = truths(number)[: 1 if split == "test" and number == 0 else 3]
             rows += [(name, place, text.capitalize() + " .", split) for place, text in enumerate(texts)]
             if split == "test":
-                scored.append((name, truths(number)[0] if number % 2 else "a red dog lies on the box", texts))
+                hypotheses = {0: "a red dog lies on the box", 2: f"the {THINGS[number % 4]}"}
+                scored.append((name, hypotheses.get(number % 4, truths(number)[0]), texts))
     captions = spark.createDataFrame(rows, "image_id string, caption_no int, text string, split string")
     return (
         spark.createDataFrame(scored, "image_id string, hypothesis string, references array<string>"),
@@ -41,13 +44,83 @@ def tables(spark):
     )
 
 
+@pytest.fixture(scope="module")
+def metrics(tables):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nearest, "QUERY_BYTES", 3 * 4 * SIZE)  # of three photos, so that there are several blocks
+        return score_captions(*tables, Bootstrap(resamples=200))
+
+
 def bleu4(pairs) -> float:
     return corpus_bleu([[r.split() for r in references] for _, references in pairs], [h.split() for h, _ in pairs])
 
 
-def test_scores_equal_those_of_plain_programs(tables, monkeypatch):
-    monkeypatch.setattr(nearest, "QUERY_BYTES", 3 * 4 * SIZE)  # of three photos, so that there are several blocks
-    metrics = score_captions(*tables, Bootstrap(resamples=200))
+def rouge_l(own: str, references: list[str]) -> float:
+    """By enumeration of all subsequences of the caption."""
+    words = own.split()
+    subsequences = [part for n in range(1, len(words) + 1) for part in combinations(words, n)]
+
+    def common(reference: str) -> int:
+        places = reference.split()
+
+        def contains(part) -> bool:
+            rest = iter(places)
+            return all(word in rest for word in part)
+
+        return max((len(part) for part in subsequences if contains(part)), default=0)
+
+    lengths = [common(reference) for reference in references]
+    precision = max(lengths) / len(words)
+    recall = max(length / len(reference.split()) for length, reference in zip(lengths, references, strict=True))
+    return (1 + 1.2**2) * precision * recall / (recall + 1.2**2 * precision) if precision else 0.0
+
+
+def varieties(captions: list[str], training: list[str]) -> dict[str, float]:
+    distinct = set(captions)
+    return {
+        "distinct_captions": len(distinct),
+        "distinct_share": pytest.approx(len(distinct) / len(captions)),
+        "distinct_words": len({word for caption in captions for word in caption.split()}),
+        "novel_share": pytest.approx(np.mean([caption not in training for caption in captions])),
+    }
+
+
+def test_length_and_variety_equal_those_of_plain_programs(tables, metrics):
+    scored, captions, _ = ([tuple(row) for row in table.collect()] for table in tables)
+    training = [text.lower().removesuffix(" .") for _, _, text, split in captions if split == "train"]
+    own = [caption for _, caption, _ in scored]
+    lengths = [len(caption.split()) for caption in own]
+    closest = [min((abs(len(r.split()) - n), len(r.split())) for r in all_)[1]
+               for n, (_, _, all_) in zip(lengths, scored, strict=True)]  # fmt: skip
+    penalty = np.exp(1 - sum(closest) / sum(lengths))
+    assert metrics["brevity_penalty"] == pytest.approx(penalty)
+    assert penalty < 1
+    assert metrics["bleu4_without_penalty"] == pytest.approx(metrics["bleu4"] / penalty)
+    assert metrics["mean_length"] == pytest.approx(np.mean(lengths))
+    assert metrics["rouge_l"] == pytest.approx(
+        np.mean([rouge_l(caption, all_) for _, caption, all_ in scored]), abs=1e-6
+    )
+    expected = varieties(own, training)
+    assert {name: metrics[name] for name in expected} == expected
+    assert 0 < metrics["novel_share"] < 1
+
+    baselines = metrics["baselines"]
+    frequent = min(training, key=lambda text: (-training.count(text), text))
+    counted = {name: baselines["most_frequent_caption"][name] for name in expected}
+    assert counted == varieties([frequent] * len(own), training)
+    assert baselines["nearest_photo"]["novel_share"] == 0
+    human = baselines["human"]
+    assert human["distinct_captions"] <= PHOTOS - 1, "one caption of each photo that has several"
+    assert human["novel_share"] == 0, "the training photos have the same captions"
+    assert not set(expected) & set(baselines["shuffled_photos"]), "they are the run's own captions"
+    assert baselines["shuffled_photos"]["mean_length"] == pytest.approx(np.mean(lengths), abs=1)
+    for name, figures in baselines.items():
+        for figure, interval in figures["intervals"].items():
+            assert interval["low"] <= figures[figure] + 1e-6, (name, figure)
+            assert figures[figure] - 1e-6 <= interval["high"], (name, figure)
+
+
+def test_scores_equal_those_of_plain_programs(tables, metrics):
     scored, captions, features = ([tuple(row) for row in table.collect()] for table in tables)
     assert metrics["bleu4"] == pytest.approx(bleu4([(own, references) for _, own, references in scored]), abs=1e-9)
     bounded = [(f"startseq {own} endseq", [f"startseq {r} endseq" for r in all_]) for _, own, all_ in scored]
