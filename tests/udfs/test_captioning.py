@@ -24,9 +24,9 @@ from udfs.errors import InputError
 from udfs.vision.extractor import Extractor
 from udfs.vision.weights import file_hash, random_weights_hash
 
-EXTRACTOR = Extractor("mobilenet_v2", "out_relu", "avg", "float32", "random:0", random_weights_hash(0))
+EXTRACTOR = Extractor("mobilenet_v2", "block_3_expand_relu", "avg", "float32", "random:0", random_weights_hash(0))
 TOKENS = [*RESERVED, *(f"w{number}" for number in range(9))]
-SHAPE = CaptionerShape(len(TOKENS), feature_size=1280, embedding_dim=4, lstm_units=4, dropout=0.0)
+SHAPE = CaptionerShape(len(TOKENS), feature_size=144, embedding_dim=4, lstm_units=4, dropout=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ def no_tokens(run: Path) -> None:
     ("forge", "words"),
     [
         (other_architecture, r"^model\.keras: .*embedding"),
-        (other_sizes, r"model\.keras: found a model from 7 features to 13 tokens, expected 1280 and 13"),
+        (other_sizes, r"model\.keras: found a model from 7 features to 13 tokens, expected 144 and 13"),
         (unknown_field, r"run\.json: network: .*command"),
         (no_network, r"run\.json: found list, expected an object"),
         (broken_json, r"run\.json: JSONDecodeError"),
@@ -186,7 +186,7 @@ def no_tokens(run: Path) -> None:
         (weights_that_are_none, r"extractor\.weights: .*does not fit mobilenet_v2"),
         (weights_of_a_secret, r"weights: found '/etc/passwd', expected imagenet"),
         (pickled_arrays, r"extractor\.weights: .*does not fit mobilenet_v2"),
-        (few_tokens, r"model\.keras: found a model from 1280 features to 13 tokens, expected 1280 and 5"),
+        (few_tokens, r"model\.keras: found a model from 144 features to 13 tokens, expected 144 and 5"),
         (no_tokens, r"vocabulary\.json: KeyError: 'tokens'"),
     ],
 )
