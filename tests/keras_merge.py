@@ -1,4 +1,4 @@
-"""The merge model as a functional Keras model of stock layers: the peer of `Merge`, and what versions before 0.3 saved."""
+"""The merge model as a functional Keras model of stock layers: the peer of `Merge`, and what version 0.1 saved."""
 
 from __future__ import annotations
 

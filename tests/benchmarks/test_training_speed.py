@@ -10,10 +10,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import Workspace, spark_submit
+from conftest import SMALL_NETWORK, Workspace, spark_submit
+from keras_merge import keras_merge
 
 from jobs.driver.runs.training_plan import split_files
-from udfs.captioner.model import build_captioner
 from udfs.captioner.shape import CaptionerShape
 from udfs.captioner.training import CaptionerTask
 from udfs.engine.reader import read_file
@@ -28,8 +28,7 @@ def flickr8k(spark, tmp_path_factory):
     if not FLICKR8K.is_dir():
         pytest.skip(f"no photos in {FLICKR8K}; name them with FLICKR8K")
     (tmp_path / "corpus").symlink_to(FLICKR8K.resolve())
-    settings = ["extractor.name=mobilenet_v2", "extractor.weights=random:0", "extractor.layer=default",
-                "text.min_count=5", "text.max_length=34", f"train.batch_size={BATCH}", "train.epochs=3"]  # fmt: skip
+    settings = [*SMALL_NETWORK, "text.min_count=5", "text.max_length=34", f"train.batch_size={BATCH}", "train.epochs=3"]
     workspace = Workspace(tmp_path, settings)
     for name in ("extract_features", "tokenize_captions", "build_examples"):
         workspace.run(name)
@@ -62,7 +61,7 @@ def plain_words_per_second(workspace, shape: CaptionerShape) -> float:
     photo = photo.astype("float32")
     rows = np.repeat(np.arange(len(photo)), tokens.shape[1])
     data = Captions(tokens.reshape(-1, task.width), photo, rows)
-    model = build_captioner(shape)
+    model = keras_merge(shape)
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(data, verbose=0, epochs=1)
     started = time.monotonic()
@@ -84,7 +83,7 @@ def test_an_epoch_keeps_up_with_plain_keras(flickr8k, workers, threads, window):
     history = [json.loads(line) for line in (flickr8k.folder / "runs" / run / "metrics.jsonl").read_text().splitlines()]
     ours = max(line["words_per_second"] for line in history[1:])
     vocabulary = json.loads((flickr8k.folder / "runs" / run / "vocabulary.json").read_text())["tokens"]
-    plain = plain_words_per_second(flickr8k, CaptionerShape(len(vocabulary), (1280,)))
+    plain = plain_words_per_second(flickr8k, CaptionerShape(len(vocabulary), (144,)))
     print(
         f"\ntraining: workers={workers} threads={threads} bucket_by_length={window}: {ours:.0f} words/s, "
         f"{plain:.0f} with Keras fit, ratio {ours / plain:.2f}"

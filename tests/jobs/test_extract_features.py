@@ -34,7 +34,7 @@ def test_only_new_and_changed_photos_are_computed(workspace):
     assert (first.rows_in, first.written, first.unchanged) == (6, 6, 0)
     before = features(workspace)
     assert sorted(before) == names
-    assert {len(feature) for feature in before.values()} == {1280}
+    assert {len(feature) for feature in before.values()} == {144}
 
     again = workspace.run("extract_features")
     assert (again.written, again.unchanged, again.version) == (0, 6, first.version)
@@ -155,8 +155,8 @@ def test_vgg16_fc2_equals_plain_keras(workspace, tmp_path):
     names = few_photos(workspace, 3)
     network = published_vgg16(tmp_path / "vgg16_weights_tf_dim_ordering_tf_kernels.h5")
     weights = f"extractor.weights={tmp_path}/vgg16_weights_tf_dim_ordering_tf_kernels.h5"
-    overrides = ["extractor.name=vgg16", "extractor.pooling=none", "extractor.resize=nearest", weights]
-    workspace.run("extract_features", *overrides)
+    overrides = ["extractor.name=vgg16", "extractor.layer=default", "extractor.pooling=none", weights]
+    workspace.run("extract_features", *overrides, "extractor.resize=nearest")
 
     fc2 = keras.Model(network.input, network.get_layer("fc2").output)
     photos = [keras.utils.load_img(workspace.corpus / "images" / name, target_size=(224, 224)) for name in names]
@@ -169,7 +169,7 @@ def test_vgg16_fc2_equals_plain_keras(workspace, tmp_path):
         assert (np.abs(found[name] - row) <= rounding + 1e-4 * np.abs(expected).max()).all()
 
     with pytest.raises(InputError, match=r"extractor\.weights.*does not fit resnet50"):
-        workspace.run("extract_features", "extractor.name=resnet50", "extractor.pooling=none", weights)
+        workspace.run("extract_features", *overrides, "extractor.name=resnet50")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import Workspace
+from conftest import SMALL_NETWORK, Workspace
 from PIL import Image
 
 SECRET = "root-of-all-evil:x:0:0"
@@ -38,8 +38,7 @@ def hostile(spark, tmp_path) -> Workspace:
     (tmp_path / "corpus" / "x.token.txt").write_text("\n".join(lines) + "\n")
     (tmp_path / "corpus" / "x.trainImages.txt").write_text("\n".join([*NAMES, "../secret"]) + "\n")
     (tmp_path / "corpus" / "x.devImages.txt").write_text("good.png\n")
-    network = ["extractor.name=mobilenet_v2", "extractor.weights=random:0", "extractor.layer=default"]
-    return Workspace(tmp_path, ["storage.format=parquet", "text.min_count=1", *network])
+    return Workspace(tmp_path, ["storage.format=parquet", "text.min_count=1", *SMALL_NETWORK])
 
 
 def everything_written(folder: Path) -> bytes:

@@ -44,8 +44,8 @@ def to_stored(features: np.ndarray) -> tuple[np.ndarray, list[str]]:
 
 def _misfit(largest: float) -> str:
     return (
-        f"its largest value is {largest:.3g}, expected one between 3e-05 and 65504, which 16 bits can hold; choose another "
-        "extractor.layer"
+        f"its largest value is {largest:.3g}, expected one between 3e-05 and 65504, which 16 bits can hold; choose other "
+        "extractor.weights or another extractor.layer"
     )
 
 

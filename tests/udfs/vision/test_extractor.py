@@ -13,6 +13,11 @@ def test_how_photos_are_resized_is_part_of_the_fingerprint():
     assert antialias.fingerprint != nearest.fingerprint
 
 
+def test_the_default_layer_of_a_known_network_is_its_usual_one():
+    extractor = extractor_of(conf.load(None, [*SMALL, "extractor.layer=default"]))
+    assert (extractor.layer, extractor.pooling) == ("out_relu", "avg")
+
+
 def test_nearest_keeps_the_fingerprints_of_earlier_versions():
     assert preprocessing_of(True, "nearest") == "keras.applications, RGB, nearest"
     assert preprocessing_of(False, "nearest") == "keras.applications, converted to RGB, nearest"

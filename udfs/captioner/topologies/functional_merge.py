@@ -1,4 +1,4 @@
-"""The merge model as versions before 0.3 saved it: a functional Keras model."""
+"""The merge model as version 0.1 saved it: a functional Keras model."""
 
 from __future__ import annotations
 

@@ -50,6 +50,15 @@ def test_a_key_that_a_run_does_not_know_has_its_default():
         require_same(saved, identity("communication.powersgd_rank=2"), "ID")
 
 
+def test_a_key_whose_default_is_new_has_its_original_value_in_runs_that_do_not_know_it():
+    saved = identity("model.normalise=none")
+    del saved["model.normalise"]
+    require_same(saved, identity("model.normalise=none"), "ID")
+    assert fingerprint_of(saved) == fingerprint_of(identity("model.normalise=none")) != fingerprint_of(identity())
+    with pytest.raises(InputError, match=r"ID was created with different settings: model\.normalise was 'none' and is"):
+        require_same(saved, identity(), "ID")
+
+
 def test_a_setting_that_only_the_run_knows_is_a_difference():
     with pytest.raises(InputError, match=r"model\.depth was 2 and is None"):
         require_same({**identity(), "model.depth": 2}, identity(), "ID")
