@@ -14,6 +14,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from plans import with_changes
@@ -115,6 +116,16 @@ def final_weights(plan: Plan) -> list:
     found = checkpoint.latest(RunFolder(plan.run_folder))
     assert found.progress.epoch == plan.epochs + 1
     return found.variables
+
+
+def largest_relative_difference(plan: Plan, other: Plan) -> float:
+    """Of any variable, a weight's difference relative to the weight; weights that are no more than rounding count as 0."""
+    largest = 0.0
+    for a, b in zip(final_weights(plan), final_weights(other), strict=True):
+        a, b = np.asarray(a, "float64"), np.asarray(b, "float64")
+        scale = np.maximum(np.abs(a), 1e-12)
+        largest = max(largest, float(np.max(np.abs(a - b) / scale, initial=0.0)))
+    return largest
 
 
 def path_of(plan: Plan) -> Path:

@@ -15,6 +15,7 @@ from gang import (
     go_on,
     history,
     in_folder,
+    largest_relative_difference,
     path_of,
     stop,
     train_on_a_network_of_its_own,
@@ -48,16 +49,6 @@ def one_worker(plan, tmp_path_factory):
     found = in_folder(plan, tmp_path_factory.mktemp("one"))
     train_to_the_end(found, 1)
     return found
-
-
-def largest_relative_difference(plan, other) -> float:
-    """Of any variable, a weight's difference relative to the weight; weights that are no more than rounding count as 0."""
-    largest = 0.0
-    for a, b in zip(final_weights(plan), final_weights(other), strict=True):
-        a, b = np.asarray(a, "float64"), np.asarray(b, "float64")
-        scale = np.maximum(np.abs(a), 1e-12)
-        largest = max(largest, float(np.max(np.abs(a - b) / scale, initial=0.0)))
-    return largest
 
 
 @pytest.mark.parametrize("workers", [2, 3, 4])

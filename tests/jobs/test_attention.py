@@ -1,0 +1,70 @@
+"""The attending captioner on feature maps, through every job and through the engine."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import SMALL_NETWORK, Workspace
+from gang import Gang, in_folder, largest_relative_difference, path_of, train_to_the_end
+
+from jobs.driver.runs.training_plan import make_plan, specify_run
+from udfs.engine.events import Epoch
+from udfs.engine.reader import read_file
+
+ATTENTION = [
+    "extractor.layer=block_3_depthwise_relu", "extractor.pooling=none", "examples.shards=3", "storage.format=parquet", "model.topology=attention",
+    "model.options={heads: 2, key_dim: 8, value_dim: 12}", "model.embedding_dim=16", "model.lstm_units=12",
+    "model.tie_embeddings=false", "model.initial_bias=frequencies", "train.batch_unit=photos", "train.batch_size=8",
+    "optimizer.warmup_steps=3", "train.epochs=3",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def workspace(spark, drawn, tmp_path_factory) -> Workspace:
+    folder = tmp_path_factory.mktemp("attention")
+    (folder / "corpus").symlink_to(drawn)
+    workspace = Workspace(folder, [*SMALL_NETWORK, *ATTENTION])
+    for name in ("extract_features", "tokenize_captions", "build_examples"):
+        workspace.run(name)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def plan(workspace):
+    """Three epochs of batches of 8 photos with their captions over 3 shards, without dropout, in 64 bits."""
+    job = workspace.job(
+        "train", "model.dropout=0", "train.precision=float64", "recovery.checkpoint_every=2", "recovery.keep_checkpoints=9",
+        "model.options={heads: 2, key_dim: 8, value_dim: 12, value_dropout: 0, channel_dropout: 0}",
+    )  # fmt: skip
+    return make_plan(job, specify_run(job))
+
+
+def test_every_job_takes_it(workspace):
+    trained = workspace.run("train")
+    history = (workspace.folder / "runs" / trained.run / "metrics.jsonl").read_text().splitlines()
+    lines = [json.loads(line) for line in history]
+    assert [sum(worker["photos"] for worker in line["workers"]) for line in lines] == [32, 32, 32]
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    evaluated = workspace.run("evaluate")
+    assert evaluated.written == 4
+    captioned = workspace.run("caption", f"caption.photos={workspace.folder}/corpus/images", "caption.format=json")
+    assert captioned.written == 40
+
+
+def test_a_killed_gang_with_other_workers_ends_with_the_weights_of_one_worker(plan, tmp_path):
+    alone, killed = (in_folder(plan, tmp_path / name) for name in ("alone", "killed"))
+    train_to_the_end(alone, 1)
+    with Gang(killed, 2) as gang:
+        gang.wait_for(0, Epoch)
+    assert (path_of(killed) / "checkpoints").is_dir()
+    train_to_the_end(killed, 3)
+    assert largest_relative_difference(alone, killed) < 1e-9
+
+
+def test_features_are_centred_by_the_training_photos_and_the_model_keeps_that(plan):
+    maps = np.concatenate([read_file(plan.task, file).photo for file in plan.train.files_of(0, 1)])
+    flat = maps.reshape(-1, maps.shape[-1]).astype("float64")
+    found = plan.task.shape.normalisation
+    np.testing.assert_allclose(found.mean, flat.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(found.deviation, [np.sqrt(flat.var(axis=0).mean())], rtol=1e-6)
+    assert plan.task.build_model().shape.normalisation == found
