@@ -12,7 +12,8 @@ from udfs.engine.events import Epoch
 from udfs.engine.reader import read_file
 
 ATTENTION = [
-    "extractor.layer=block_3_depthwise_relu", "extractor.pooling=none", "examples.shards=3", "storage.format=parquet", "model.topology=attention",
+    "extractor.layer=block_3_depthwise_relu", "extractor.pooling=none", "examples.shards=3", "storage.format=parquet",
+    "model.topology=attention",
     "model.options={heads: 2, key_dim: 8, value_dim: 12}", "model.embedding_dim=16", "model.lstm_units=12",
     "model.tie_embeddings=false", "model.initial_bias=frequencies", "train.batch_unit=photos", "train.batch_size=8",
     "optimizer.warmup_steps=3", "train.epochs=3",
