@@ -17,7 +17,7 @@ from conf.sections.results import (
     Gate,
     Log,
 )
-from conf.sections.training import Communication, Model, Optimizer, Recovery, Run, Tracking, Train
+from conf.sections.training import Communication, Model, Optimizer, Recovery, Run, SelfCritical, Tracking, Train
 
 __all__ = [
     "REMOVED",
@@ -63,6 +63,7 @@ class Settings:
     run: Run = field(default_factory=Run)
     model: Model = field(default_factory=Model)
     train: Train = field(default_factory=Train)
+    self_critical: SelfCritical = field(default_factory=SelfCritical)
     optimizer: Optimizer = field(default_factory=Optimizer)
     communication: Communication = field(default_factory=Communication)
     recovery: Recovery = field(default_factory=Recovery)

@@ -12,6 +12,7 @@ What it can do:
 
 - Any number of workers (`train.workers`). Without dropout, all numbers of workers follow the same path.
 - Optimizers, learning rate schedules and regularisation (`optimizer.*`), and the model's sizes (`model.*`).
+- Learning from the scores of captions that the model draws (`train.objective=self_critical`, `train.start_from=RUN`).
 - Early stopping and the choice of the best epoch (`train.monitor`, `train.patience`), by loss or by BLEU of the validation
   photos (`train.validation_bleu`, `train.validation_beam_width`).
 - Fewer bytes between the workers (`communication.*`): gradient accumulation, local SGD, PowerSGD, 16-bit and sparse
@@ -88,9 +89,11 @@ def train(job: Job, run: RunSpec, plan: Plan, lease: Lease, photos: int) -> tupl
     )
     metrics = run_gang(job.spark, plan, settings, lease, event_receiver(job, run, plan))[0]
     lease.require_held()
-    numbers = {name: value for name, value in metrics.items() if name != "diagnosis"}
+    numbers = {name: value for name, value in metrics.items() if name not in ("diagnosis", "stopped")}
     version = record_run(job, run.id, config, run.source.versions, numbers, "trained")
     write_json(run.files.training, {"version": version, "metrics": metrics})
+    if reason := metrics.get("stopped"):
+        job.log.warning(f"training stopped: {reason}; the model has the weights of epoch {metrics['best_epoch']}")
     job.log.info(f"{metrics['diagnosis']['words']} (the rule: {metrics['diagnosis']['rule']})")
     return version, metrics
 

@@ -67,7 +67,19 @@ class Model:
 @dataclass
 class Train:
     workers: Annotated[int, key("Spark tasks that train together", low=1)] = 2
+    objective: Annotated[
+        Literal["cross_entropy", "self_critical"],
+        training_key(
+            "what is optimised; self_critical: the scores of captions that the model draws (docs/self_critical.md)"
+        ),
+    ] = "cross_entropy"
+    start_from: Annotated[
+        str, text("finished run whose weights training begins with; none: new weights", affects_training=True)
+    ] = "none"
     epochs: Annotated[int, training_key("passes over the training captions", low=1)] = 20
+    steps_per_epoch: Annotated[
+        int, training_key("steps after which an epoch ends and the validation photos are scored; 0: a pass", low=0)
+    ] = 0
     batch_size: Annotated[int, training_key("global batch size of a step, in train.batch_unit", low=1)] = 512
     batch_unit: Annotated[
         Literal["captions", "photos"],
@@ -104,6 +116,23 @@ class Train:
     def __post_init__(self) -> None:
         if self.monitor == "bleu4" and not self.validation_bleu:
             raise ValueError("train.monitor: found bleu4, but train.validation_bleu is false; set it to true")
+        if self.objective == "self_critical" and self.batch_unit != "photos":
+            raise ValueError(
+                "train.batch_unit: self-critical training compares the captions of a photo, which must be in one batch; set it "
+                "to photos"
+            )
+
+
+@dataclass
+class SelfCritical:
+    samples: Annotated[int, training_key("captions that are drawn of each photo", low=2, high=50)] = 5
+    temperature: Annotated[float, training_key("temperature at which they are drawn", low=0.05, high=10.0)] = 1.0
+    bleu_weight: Annotated[
+        float, training_key("what a sentence BLEU-4 of 1 earns beside CIDEr-D, which is at most 10", low=0.0)
+    ] = 1.0
+    cross_entropy_weight: Annotated[
+        float, training_key("share of the references' cross-entropy in the objective", low=0.0, high=1.0)
+    ] = 0.2
 
 
 @dataclass

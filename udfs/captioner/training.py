@@ -11,7 +11,7 @@ import numpy as np
 from udfs.captioner.examples import CaptionExamples, joined
 from udfs.captioner.model import build_captioner, set_frequencies
 from udfs.captioner.shape import CaptionerShape
-from udfs.captioner.validation import BleuScorer
+from udfs.captioner.validation import LENGTH_RATIO, BleuScorer
 from udfs.engine.task import Batch, LossSums
 from udfs.scoring.bleu import ORDERS
 from udfs.vision.features import FEATURE, features_of_cells
@@ -19,7 +19,7 @@ from udfs.vision.features import FEATURE, features_of_cells
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from udfs.captioner.topologies.base import Captioner
+    from udfs.captioner.topologies.base import Captioner, Tensors
 
 TOKENS, COUNT = "token_ids", "caption_count"
 
@@ -57,6 +57,8 @@ class CaptionerTask:
     columns = (FEATURE, TOKENS, COUNT)
     metric_names = ("accuracy",)
     weight_unit = "words"
+    seeded = False
+    stops_collapse = False
 
     def __post_init__(self):
         if isinstance(self.shape, dict):  # as JSON values give it
@@ -70,7 +72,7 @@ class CaptionerTask:
 
     @property
     def score_names(self) -> tuple[str, ...]:
-        return tuple(f"bleu{order}" for order in ORDERS) if self.validation_bleu else ()
+        return (*(f"bleu{order}" for order in ORDERS), LENGTH_RATIO) if self.validation_bleu else ()
 
     def examples(self, columns: dict[str, np.ndarray]) -> CaptionExamples:
         photo, counts = features_of_cells(columns[FEATURE], self.shape.feature_shape), columns[COUNT].astype("int64")
@@ -101,37 +103,44 @@ class CaptionerTask:
     def scorer(self, model: Captioner) -> BleuScorer | None:
         if not self.validation_bleu:
             return None
-        return BleuScorer(model, self.width - 1, self.validation_beam_width, self.subwords)
+        return BleuScorer(model, self.width - 1, self.validation_beam_width, self.subwords, self.stops_collapse)
 
 
 def next_word_loss(captioner: Captioner, label_smoothing: float = 0.0) -> Callable[..., LossSums]:
     """A function of (tokens, photo_of_caption, photos, training) to the summed loss of all next-word predictions.
 
-    Position t predicts token t + 1, unless that is padding. One pass over a caption gives the same losses as one sample per
-    (prefix, next word), because a captioner's hidden state at t depends on tokens 0..t only. Photos are encoded once each, and
-    logits are computed only for positions that predict a word.
-
     Returns:
         A function that returns the cross-entropy in nats, the number of predicted words as weight, and the correct predictions.
     """
-    import tensorflow as tf
-
-    dtype = captioner.variable_dtype
 
     def loss(tokens: Any, photo_of_caption: Any, photos: Any, training: bool) -> LossSums:
-        inputs, targets = tokens[:, :-1], tokens[:, 1:]
-        encoded = tuple(tf.gather(part, photo_of_caption) for part in captioner.encode(photos, training))
-        hidden = captioner.hidden(inputs, encoded, training)
-        is_word = targets != 0
-        logits = tf.cast(captioner.logits(tf.boolean_mask(hidden, is_word)), dtype)
-        words = tf.boolean_mask(targets, is_word)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=words, logits=logits)
-        correct = tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32) == words, logits.dtype)
-        total, objective = tf.reduce_sum(losses), losses
-        if label_smoothing:
-            even = tf.reduce_logsumexp(logits, axis=-1) - tf.reduce_mean(logits, axis=-1)
-            objective = (1 - label_smoothing) * losses + label_smoothing * even
-        weight = tf.cast(tf.size(words), dtype)
-        return LossSums(tf.reduce_sum(objective), total, weight, (tf.reduce_sum(correct),))
+        encoded = captioner.encode(photos, training)
+        return next_word_losses(captioner, encoded, tokens, photo_of_caption, training, label_smoothing)
 
     return loss
+
+
+def next_word_losses(
+    captioner: Captioner, encoded: Tensors, tokens: Any, photo_of_caption: Any, training: bool, label_smoothing: float
+) -> LossSums:
+    """The sums of `next_word_loss` for photos that are encoded already.
+
+    Position t predicts token t + 1, unless that is padding. One pass over a caption gives the same losses as one sample per
+    (prefix, next word), because a captioner's hidden state at t depends on tokens 0..t only. Logits are computed only for
+    positions that predict a word.
+    """
+    import tensorflow as tf
+
+    dtype, targets = captioner.variable_dtype, tokens[:, 1:]
+    encoded = tuple(tf.gather(part, photo_of_caption) for part in encoded)
+    hidden = captioner.hidden(tokens[:, :-1], encoded, training)
+    is_word = targets != 0
+    logits = tf.cast(captioner.logits(tf.boolean_mask(hidden, is_word)), dtype)
+    words = tf.boolean_mask(targets, is_word)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=words, logits=logits)
+    correct = tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32) == words, logits.dtype)
+    total, objective = tf.reduce_sum(losses), losses
+    if label_smoothing:
+        even = tf.reduce_logsumexp(logits, axis=-1) - tf.reduce_mean(logits, axis=-1)
+        objective = (1 - label_smoothing) * losses + label_smoothing * even
+    return LossSums(tf.reduce_sum(objective), total, tf.cast(tf.size(words), dtype), (tf.reduce_sum(correct),))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,9 @@ from udfs.captioner.words import scored_words
 from udfs.scoring.bleu import ORDERS, BleuCounts, bleu_counts, bleu_scores
 
 BATCH = 256
+LENGTH_RATIO = "length_ratio"
+# Captions of a captioner that learns well from its score become shorter, and better.
+LONGEST, WORST = 1.25, 0.75
 
 
 class BleuScorer:
@@ -29,11 +32,19 @@ class BleuScorer:
         max_length: The largest number of words in a caption.
         beam_width: Beam width; 1 is greedy decoding.
         subwords: The vocabulary by token_id if its tokens are subwords; otherwise empty.
+        stops_collapse: Whether captions that grow too long or much worse end the training.
     """
 
-    def __init__(self, captioner: Any, max_length: int, beam_width: int = 1, subwords: Sequence[str] = ()):
+    def __init__(
+        self,
+        captioner: Any,
+        max_length: int,
+        beam_width: int = 1,
+        subwords: Sequence[str] = (),
+        stops_collapse: bool = False,
+    ):
         self._decoder = Decoder(captioner, max_length, Search(beam_width))
-        self._subwords = subwords
+        self._subwords, self._stops_collapse = subwords, stops_collapse
 
     def count(self, files: Iterator[CaptionExamples]) -> np.ndarray:
         """The summed BLEU counts of one caption per photo, int64 (10,), as `BleuCounts.as_row` orders them."""
@@ -50,7 +61,18 @@ class BleuScorer:
         return total
 
     def scores(self, totals: np.ndarray) -> dict[str, float]:
-        return bleu_scores(BleuCounts.from_row(totals))
+        counts = BleuCounts.from_row(totals)
+        return {**bleu_scores(counts), LENGTH_RATIO: counts.hypothesis_length / max(counts.reference_length, 1)}
+
+    def stop_reason(self, history: Sequence[Mapping[str, float]]) -> str:
+        if not self._stops_collapse:
+            return ""
+        last, best = history[-1], max(epoch["bleu4"] for epoch in history)
+        if last[LENGTH_RATIO] > LONGEST:
+            return f"collapsed: captions are {last[LENGTH_RATIO]:.2f} times as long as their references"
+        if last["bleu4"] < WORST * best:
+            return f"collapsed: BLEU-4 fell from {best:.3f} to {last['bleu4']:.3f}"
+        return ""
 
 
 def words_of(tokens: np.ndarray) -> list[int]:

@@ -27,7 +27,7 @@ class FileCache:
         """The examples of a file. Raises InputError as `read_file` does."""
         if file in self._kept:
             return self._kept[file]
-        columns = read_columns(self._task, file)
+        columns = read_columns(self._task.columns, file)
         examples = examples_of(self._task, file, columns)
         size = sum(column.nbytes for column in columns.values())
         if self.bytes + size <= self._most_bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any
@@ -15,14 +15,13 @@ import numpy as np
 from udfs.engine import checkpoint
 from udfs.engine.arrays import Array
 from udfs.engine.attempts import RunWriter
+from udfs.engine.batches import Batches
 from udfs.engine.checkpoint import Checkpoint, Progress
 from udfs.engine.events import Epoch, Event, Ready, Step, Validation
 from udfs.engine.export import model_bytes
-from udfs.engine.file_cache import FileCache
 from udfs.engine.learning_curves import best_epoch, diagnose, out_of_patience
 from udfs.engine.metrics import EpochMetrics, Sums, WorkerMetrics
 from udfs.engine.plan import Member, Plan
-from udfs.engine.reader import Pass, Split, WorkerBatch, worker_batches
 from udfs.engine.replica import Replica
 from udfs.engine.strategy import device_summary, join_gang
 from udfs.engine.task import Scorer
@@ -62,7 +61,7 @@ class Training:
         self.communication = replica.communication
         self.folder = RunFolder(plan.run_folder)
         self.writer = RunWriter(self.folder, member.attempt)
-        self.files = FileCache(plan.task, plan.cache_bytes)
+        self.batches = Batches(plan, member)
         self.best: list[Array] = []
         self.progress, self._reported = Progress(), 0.0
 
@@ -83,14 +82,18 @@ class Training:
 
     def is_finished(self) -> bool:
         plan, history = self.plan, self.progress.history
-        return self.progress.epoch > plan.epochs or out_of_patience(history, plan.monitor, plan.patience)
+        out_of_time = self.progress.epoch > plan.epochs or out_of_patience(history, plan.monitor, plan.patience)
+        return out_of_time or bool(self.stop_reason)
 
     def summary(self) -> dict[str, Any]:
         history, task = self.progress.history, self.plan.task
         best = best_epoch(history, self.plan.monitor)
         names = ("loss", "val_loss", *(f"val_{name}" for name in task.metric_names), *task.score_names)
         chosen = {name: best.values[name] for name in names if name in best.values}
-        return {"epochs": len(history), "best_epoch": best.epoch, **chosen, "diagnosis": asdict(diagnose(history))}
+        stopped = {"stopped": self.stop_reason} if self.stop_reason else {}
+        return {
+            "epochs": len(history), "best_epoch": best.epoch, **chosen, **stopped, "diagnosis": asdict(diagnose(history)),
+        }  # fmt: skip
 
     def restore(self) -> None:
         """Continues from the newest checkpoint, which the chief reads and shares."""
@@ -98,6 +101,8 @@ class Training:
         if member.is_chief and (found := checkpoint.latest(self.folder, self.ranks_with_state())):
             self.replica.restore(found.variables)
             self.best, self.progress, name = found.best, found.progress, found.name
+        elif member.is_chief and self.plan.initial_weights:
+            self.replica.load_weights(self.plan.initial_weights)
         self.replica.broadcast(member.is_chief)
         shared = self._from_chief({"progress": self.progress.to_json(), "checkpoint": name})
         self.progress = Progress.from_json(shared["progress"])
@@ -140,7 +145,7 @@ class Training:
         sums = Sums.zeros(len(plan.task.metric_names))
         if progress.sums:
             sums = self.communication.resumed(Sums(np.array(progress.sums)))
-        batches = self.batches(plan.train, epoch, plan.seed, progress.step)
+        batches = self.batches.training(epoch, progress.step)
         for step, batch in enumerate(batches, progress.step + 1):
             seed = (plan.seed, epoch, step, rank)
             sums += self.replica.train(batch.arrays, seed, plan.updates_after(step))
@@ -161,28 +166,28 @@ class Training:
     def validate(self, epoch: int) -> Sums:
         """The sums over the validation split, of all workers."""
         sums, steps = Sums.zeros(len(self.plan.task.metric_names)), self.plan.validation.steps(self.plan.batch_size)
-        for step, batch in enumerate(self.batches(self.plan.validation, epoch, None), 1):
+        for step, batch in enumerate(self.batches.validation(), 1):
             sums += self.replica.validate(batch.arrays)
             self._report_step(Validation(self.member.rank, epoch, step, steps))
         return Sums(self.replica.collectives.total([sums.values])[0])
 
     def score(self, epoch: int) -> dict[str, float]:
         """The task's scores of the validation split, to which each worker contributes its shards."""
-        scorer, plan, member = self.scorer, self.plan, self.member
-        if scorer is None:
+        if self.scorer is None:
             return {}
-        self._report_step(Validation(member.rank, epoch, 0, 0))
-        counts = scorer.count(map(self.files.read, plan.validation.files_of(member.rank, member.workers)))
-        return scorer.scores(self.replica.collectives.total([counts])[0])
+        self._report_step(Validation(self.member.rank, epoch, 0, 0))
+        counts = self.scorer.count(self.batches.validation_files())
+        return self.scorer.scores(self.replica.collectives.total([counts])[0])
+
+    @property
+    def stop_reason(self) -> str:
+        """Why the scores forbid another epoch; empty if they do not."""
+        history = [epoch.values for epoch in self.progress.history]
+        return self.scorer.stop_reason(history) if self.scorer and history else ""
 
     @cached_property
     def scorer(self) -> Scorer | None:
         return self.plan.task.scorer(self.replica.model)
-
-    def batches(self, split: Split, epoch: int, seed: int | None, start: int = 0) -> Iterator[WorkerBatch]:
-        plan, member = self.plan, self.member
-        order = Pass(plan.batch_size, member.rank, member.workers, epoch, seed, start, plan.bucket_by_length)
-        return worker_batches(plan.task, split, order, self.files.read)
 
     def write_epoch(self, metrics: EpochMetrics) -> None:
         """Writes the metrics of an epoch, and keeps the weights if it is the best one."""

@@ -61,6 +61,8 @@ class Plan:
         patience: Epochs without improvement before training stops; 0 never stops.
         checkpoint_every: Steps between checkpoints within an epoch; 0 writes one at its end only. A checkpoint is written
             at the first step after which all workers have the same weights.
+        initial_weights: URI of a model file whose weights training begins with; empty for new weights.
+        steps_per_epoch: Steps after which an epoch ends and the validation split is scored; 0 for a pass over all examples.
         cache_bytes: Bytes of examples that each worker keeps in memory after reading them; it does not affect the weights.
     """
 
@@ -81,10 +83,17 @@ class Plan:
     checkpoint_every: int
     keep_checkpoints: int
     cache_bytes: int = 0
+    initial_weights: str = ""
+    steps_per_epoch: int = 0
 
     @property
     def steps(self) -> int:
         """Steps per epoch, one global batch each."""
+        return self.steps_per_epoch or self.steps_per_pass
+
+    @property
+    def steps_per_pass(self) -> int:
+        """Steps in which every example is seen once."""
         return self.train.steps(self.batch_size)
 
     @property

@@ -7,7 +7,7 @@ depends on (seed, epoch, shard) alone. A reader that starts at batch k skips who
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -79,10 +79,17 @@ class Pass:
 
 @dataclass(frozen=True)
 class WorkerBatch:
-    """One worker's part of a global batch, and how many examples it has; 0 if it is the task's empty batch."""
+    """One worker's part of a global batch.
+
+    Attributes:
+        arrays: The batch; the task's empty batch if the worker has no more examples.
+        examples: How many examples it has; 0 for the empty batch.
+        places: Shard and place in the shard's order of each example, int64 (examples, 2); one row for the empty batch.
+    """
 
     arrays: Batch
     examples: int
+    places: Array
 
 
 Read = Callable[[ExampleFile], Examples]
@@ -102,14 +109,15 @@ def worker_batches(task: Task, split: Split, order: Pass, read: Read | None = No
     shards = range(order.rank, count, order.workers)
     readers = {shard: _ShardReader(read, split, shard, order) for shard in shards}
     for step in range(order.start, split.steps(size)):
-        parts, examples = [], 0
+        parts, places = [], []
         for shard in shards:
             low, high = (step * size + shard) // count, ((step + 1) * size + shard) // count
             wanted = max(0, min(high, split.examples(shard)) - low)
             if wanted:
                 parts += readers[shard].take(wanted)
-                examples += wanted
-        yield WorkerBatch(task.join(parts) if parts else task.empty_batch(), examples)
+                places += [(shard, place) for place in range(low, low + wanted)]
+        batch = task.join(parts) if parts else task.empty_batch()
+        yield WorkerBatch(batch, len(places), np.array(places or [(count, 0)]))
 
 
 class _ShardReader:
@@ -166,18 +174,18 @@ def read_file(task: Task, file: ExampleFile) -> Examples:
     Raises:
         InputError: If the file does not hold the rows that its table version says.
     """
-    return examples_of(task, file, read_columns(task, file))
+    return examples_of(task, file, read_columns(task.columns, file))
 
 
-def read_columns(task: Task, file: ExampleFile) -> dict[str, Array]:
-    """The columns of a file that the task names; see `Task.examples` for their form."""
+def read_columns(names: Sequence[str], file: ExampleFile) -> dict[str, Array]:
+    """The columns of a file; see `Task.examples` for their form."""
     from petastorm import make_batch_reader
 
     with make_batch_reader(
-        [file.uri], schema_fields=list(task.columns), shuffle_row_groups=False, reader_pool_type="dummy", num_epochs=1
+        [file.uri], schema_fields=list(names), shuffle_row_groups=False, reader_pool_type="dummy", num_epochs=1
     ) as reader:
         groups = list(reader)
-    return {name: _matrix([getattr(group, name) for group in groups]) for name in task.columns}
+    return {name: _matrix([getattr(group, name) for group in groups]) for name in names}
 
 
 def examples_of(task: Task, file: ExampleFile, columns: dict[str, Array]) -> Examples:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from udfs import files
 from udfs.engine.arrays import Array
 from udfs.engine.communication import choose_communication
 from udfs.engine.communication.collectives import Collectives
@@ -17,6 +20,7 @@ from udfs.engine.optimizers import make_optimizer
 from udfs.engine.plan import Plan
 from udfs.engine.step import TrainingStep
 from udfs.engine.task import Batch
+from udfs.errors import InputError, one_line
 
 
 def set_precision(precision: str) -> None:
@@ -57,6 +61,11 @@ class Replica:
     def train(self, batch: Batch, dropout_seed: tuple[int, ...], update: bool = True) -> Sums:
         """Computes the gradients of this worker's part of a global batch and, with `update`, updates the weights.
 
+        Args:
+            batch: The task's arrays, with the seeds of the examples behind them if the task is seeded.
+            dropout_seed: Determines the dropout masks.
+            update: Whether the weights are updated.
+
         Returns:
             The sums of all steps since the last update: over all workers in synchronous training, of this worker in local SGD;
             zeros without an update.
@@ -79,6 +88,24 @@ class Replica:
         """Determines the dropout masks of the next step, which differ between layers."""
         for number, layer in enumerate(self.dropouts):
             layer.seed_generator.state.assign(np.random.SeedSequence((*seed, number)).generate_state(2))
+
+    def load_weights(self, uri: str) -> None:
+        """Gives the model the weights of another run's model file.
+
+        Raises:
+            InputError: The file is not there, or its weights have other shapes.
+        """
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "model.keras")
+                with open(path, "wb") as stream:
+                    stream.write(files.read_bytes(uri))
+                self.model.load_weights(path)
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(
+                f"train.start_from: cannot take the weights of {uri}: {one_line(error, 300)}; expected a finished run with the "
+                "same topology, sizes and vocabulary"
+            ) from error
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:

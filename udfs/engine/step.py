@@ -27,10 +27,18 @@ class TrainingStep:
     def __init__(self, plan: Plan, model: Any, optimizer: Any, dtype: str):
         loss = plan.task.loss_function(model)
         signature = plan.task.signature(dtype)
+        if plan.task.seeded:
+            signature = [*signature, _seeds()]
         self.gradients = _gradients(plan, loss, model.trainable_variables, signature)
         self.validation_sums = _validation_sums(loss, signature)
         self.apply = _apply(plan, optimizer, model.trainable_variables)
         self.accumulate = _accumulate()
+
+
+def _seeds() -> Any:
+    import tensorflow as tf
+
+    return tf.TensorSpec((None, 2), tf.int32)
 
 
 def _gradients(plan: Plan, loss: Callable[..., Any], variables: list[Any], signature: list[Any]) -> Any:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from udfs.keras_setup import keras
 
 Batch = tuple[Array, ...]
-"""The arrays of a batch, one row per example in each."""
+"""The arrays of a batch."""
 
 
 class LossSums(NamedTuple):
@@ -62,6 +62,10 @@ class Scorer(Protocol):
         """The scores of sums over all workers, by the names in `Task.score_names`."""
         ...
 
+    def stop_reason(self, history: Sequence[Mapping[str, float]]) -> str:
+        """Why training must stop after these epochs, of which each has its losses and scores; empty if it may go on."""
+        ...
+
 
 class Task(Protocol):
     """What the engine trains. An implementation is a frozen dataclass whose fields JSON can hold.
@@ -74,6 +78,8 @@ class Task(Protocol):
         score_names: Names of the scorer's scores; empty if the task has no scorer.
         example_unit: What an example is called in metrics, in the plural: `captions`.
         weight_unit: What a term of the loss is called in metrics, in the plural: `words`.
+        seeded: Whether the loss function takes a seed for each example, int32 (examples, 2), between the batch and `training`.
+            Seeds depend on the plan's seed, the epoch and the example's place in the epoch's order, not on the workers.
     """
 
     @property
@@ -90,6 +96,9 @@ class Task(Protocol):
 
     @property
     def weight_unit(self) -> str: ...
+
+    @property
+    def seeded(self) -> bool: ...
 
     def examples(self, columns: dict[str, Array]) -> Examples:
         """The examples in one file, from its columns; the first axis of each array is the file's rows.
@@ -116,7 +125,7 @@ class Task(Protocol):
         ...
 
     def loss_function(self, model: keras.Model) -> Callable[..., LossSums]:
-        """A function of (*batch, training) that TensorFlow can trace."""
+        """A function of (*batch, training), or (*batch, seeds, training), that TensorFlow can trace."""
         ...
 
     def scorer(self, model: keras.Model) -> Scorer | None:

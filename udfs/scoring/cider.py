@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -52,22 +53,36 @@ def cider_d(hypothesis: list[str], references: list[list[str]], documents: dict[
     Returns:
         The score, from 0 to 10.
     """
-    vectors = _tf_idf(hypothesis, documents, photos)
+    vectors = [
+        Vectors(len(words), tf_idf(ngram_counts(words), documents, photos)) for words in (hypothesis, *references)
+    ]
+    return cider_d_of(vectors[0], vectors[1:])
+
+
+class Vectors(NamedTuple):
+    """A text as CIDEr-D compares it: its words, and the tf-idf weights of its n-grams for n = 1..4."""
+
+    length: int
+    weights: list[dict[str, float]]
+
+
+def cider_d_of(hypothesis: Vectors, references: Sequence[Vectors]) -> float:
+    """Computes a caption's CIDEr-D, as `cider_d` does, from vectors that were computed before."""
     total = 0.0
     for reference in references:
         # The reference implementation counts lengths in bigrams.
-        difference = max(len(hypothesis) - 1, 0) - max(len(reference) - 1, 0)
-        similarity = sum(map(_similarity, vectors, _tf_idf(reference, documents, photos)))
+        difference = max(hypothesis.length - 1, 0) - max(reference.length - 1, 0)
+        similarity = sum(map(_similarity, hypothesis.weights, reference.weights))
         total += similarity / len(ORDERS) * math.exp(-(difference**2) / (2 * SIGMA**2))
     return SCALE * total / len(references)
 
 
-def _tf_idf(words: list[str], documents: dict[str, int], photos: int) -> list[dict[str, float]]:
-    """The tf-idf weights of a text's n-grams for n = 1..4 (section 4)."""
+def tf_idf(counts: list[Counter], documents: Mapping[str, int], photos: int) -> list[dict[str, float]]:
+    """The tf-idf weights of a text's n-grams, given their counts for n = 1..4 (section 4)."""
     log_photos = math.log(photos)
     return [
-        {gram: count * (log_photos - math.log(documents.get(gram, 1))) for gram, count in counts.items()}
-        for counts in ngram_counts(words)
+        {gram: count * (log_photos - math.log(documents.get(gram) or 1)) for gram, count in grams.items()}
+        for grams in counts
     ]
 
 

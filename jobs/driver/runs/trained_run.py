@@ -121,11 +121,11 @@ def named_run(job: Job, name: str, key: str = "run.id") -> TrainedRun:
     return require_trained(job.settings, run_id)
 
 
-def require_trained(settings: Settings, run_id: str) -> TrainedRun:
-    """The run with an id. Raises InputError if it has no trained model."""
+def require_trained(settings: Settings, run_id: str, key: str = "run.id") -> TrainedRun:
+    """The run with an id, which a key of the configuration names. Raises InputError if it has no trained model."""
     folder = run_folder(settings, run_id)
     if not files.exists(folder.about) or not files.exists(folder.model):
         raise InputError(
-            f"run.id: no trained model in {folder.uri}; run jobs/train.py first, or give the id of a finished run"
+            f"{key}: no trained model in {folder.uri}; run jobs/train.py first, or give the id of a finished run"
         )
     return TrainedRun(run_id, folder)

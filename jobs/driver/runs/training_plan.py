@@ -15,7 +15,9 @@ from jobs.driver.job import Job
 from jobs.driver.runs.feature_statistics import training_normalisation
 from jobs.driver.runs.identity import fingerprint_of
 from jobs.driver.runs.registry import run_folder
+from jobs.driver.runs.trained_run import require_trained
 from jobs.driver.runs.training_source import TrainingSource, training_source
+from udfs.captioner.self_critical import SelfCriticalTask
 from udfs.captioner.shape import CaptionerShape
 from udfs.captioner.text import PADDING, START
 from udfs.captioner.training import CaptionerTask
@@ -66,9 +68,10 @@ def make_plan(job: Job, run: RunSpec) -> Plan:
     """The engine's plan for a run."""
     settings, source = job.settings, run.source
     optimizer = asdict(settings.optimizer)
-    task = caption_task(job, source, optimizer.pop("label_smoothing"))
-    splits = split_files(source.examples, settings.examples.shards, task.by_photo)
     train, recovery = settings.train, settings.recovery
+    splits = split_files(source.examples, settings.examples.shards, train.batch_unit == "photos")
+    task = caption_task(job, source, splits["train"], optimizer.pop("label_smoothing"))
+    start = train.start_from
     return Plan(
         run_folder=run.files.uri,
         task=task,
@@ -87,11 +90,13 @@ def make_plan(job: Job, run: RunSpec) -> Plan:
         checkpoint_every=recovery.checkpoint_every,
         keep_checkpoints=recovery.keep_checkpoints,
         cache_bytes=train.cache_bytes,
+        initial_weights="" if start == "none" else require_trained(settings, start, "train.start_from").files.model,
+        steps_per_epoch=train.steps_per_epoch,
     )
 
 
-def caption_task(job: Job, source: TrainingSource, label_smoothing: float) -> CaptionerTask:
-    """The captioner with the sizes that the examples give it."""
+def caption_task(job: Job, source: TrainingSource, train_split: Split, label_smoothing: float) -> CaptionerTask:
+    """The captioner with the sizes that the examples give it, and the objective that the configuration asks for."""
     model, train = job.settings.model, job.settings.train
     feature_shape = feature_shape_of(source.examples)
     shape = CaptionerShape(
@@ -105,7 +110,7 @@ def caption_task(job: Job, source: TrainingSource, label_smoothing: float) -> Ca
         model.options,
     )
     counts = count_tokens(source.examples, shape.vocabulary_size) if model.initial_bias == "frequencies" else ()
-    return CaptionerTask(
+    task = CaptionerTask(
         shape=shape,
         width=source.provenance["max_length"] + 1,
         by_photo=train.batch_unit == "photos",
@@ -116,6 +121,10 @@ def caption_task(job: Job, source: TrainingSource, label_smoothing: float) -> Ca
         validation_beam_width=train.validation_beam_width,
         subwords=subwords_of(job, source) if train.validation_bleu else (),
     )
+    if train.objective == "cross_entropy":
+        return task
+    files = tuple(file.uri for file in train_split.files_of(0, 1))
+    return SelfCriticalTask(**vars(task), **asdict(job.settings.self_critical), reference_files=files)
 
 
 def feature_shape_of(examples: DataFrame) -> tuple[int, ...]:

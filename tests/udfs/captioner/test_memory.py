@@ -33,7 +33,7 @@ def plan(tmp_path):
 
 
 def test_a_row_of_maps_is_counted_as_it_is_in_memory(plan):
-    columns = read_columns(TASK, plan.train.shards[0][0])
+    columns = read_columns(TASK.columns, plan.train.shards[0][0])
     size = sum(column.nbytes for column in columns.values()) / ROWS
     assert size == pytest.approx(row_bytes(TASK, plan), abs=8)
     assert size == pytest.approx(125_440, rel=0.01), "49 x 1280 values of two bytes"

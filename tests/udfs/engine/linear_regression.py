@@ -15,6 +15,7 @@ class LinearRegression:
     metric_names = ("absolute_error",)
     score_names = ()
     example_unit = weight_unit = "rows"
+    seeded = False
 
     def examples(self, columns):
         return Rows(columns["x"], columns["y"])

@@ -184,7 +184,7 @@ def test_photos_stay_in_16_bits_until_the_step(split):
 
 
 def bytes_of(split) -> int:
-    columns = [read_columns(TASK, file) for shard in split.shards for file in shard]
+    columns = [read_columns(TASK.columns, file) for shard in split.shards for file in shard]
     return sum(column.nbytes for file in columns for column in file.values())
 
 
