@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from conftest import SMALL_NETWORK, Workspace
-from gang import Gang, in_folder, largest_relative_difference, path_of, train_to_the_end
+from gang import Gang, history, in_folder, largest_relative_difference, path_of, train_to_the_end
 
 from jobs.driver.runs.training_plan import make_plan, specify_run
 from udfs.engine.events import Epoch
@@ -31,34 +31,50 @@ def workspace(spark, drawn, tmp_path_factory) -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def plan(workspace):
-    """Three epochs of batches of 8 photos with their captions over 3 shards, without dropout, in 64 bits."""
+def trained(workspace):
+    """Three epochs of batches of 8 photos with their captions over 3 shards."""
+    return workspace.run("train")
+
+
+@pytest.fixture(scope="module")
+def plan(workspace, trained):
+    """Self-critical training from there, in epochs of 3 steps while a pass has 4, without dropout, in 64 bits."""
     job = workspace.job(
         "train", "model.dropout=0", "train.precision=float64", "recovery.checkpoint_every=2", "recovery.keep_checkpoints=9",
         "model.options={heads: 2, key_dim: 8, value_dim: 12, value_dropout: 0, channel_dropout: 0}",
+        "train.objective=self_critical", f"train.start_from={trained.run}", "train.steps_per_epoch=3",
+        "train.validation_bleu=false",
     )  # fmt: skip
     return make_plan(job, specify_run(job))
 
 
-def test_every_job_takes_it(workspace):
-    trained = workspace.run("train")
-    history = (workspace.folder / "runs" / trained.run / "metrics.jsonl").read_text().splitlines()
-    lines = [json.loads(line) for line in history]
+def test_every_job_takes_it(workspace, trained):
+    written = (workspace.folder / "runs" / trained.run / "metrics.jsonl").read_text().splitlines()
+    lines = [json.loads(line) for line in written]
     assert [sum(worker["photos"] for worker in line["workers"]) for line in lines] == [32, 32, 32]
     assert lines[-1]["loss"] < lines[0]["loss"]
     evaluated = workspace.run("evaluate")
     assert evaluated.written == 4
-    captioned = workspace.run("caption", f"caption.photos={workspace.folder}/corpus/images", "caption.format=json")
+    captioned = workspace.run(
+        "caption",
+        f"caption.photos={workspace.folder}/corpus/images",
+        "caption.format=json",
+        f"caption.output={workspace.folder}/captions",
+    )
     assert captioned.written == 40
 
 
-def test_a_killed_gang_with_other_workers_ends_with_the_weights_of_one_worker(plan, tmp_path):
+def test_self_critical_training_is_exact_at_any_number_of_workers_and_after_a_kill(plan, trained, workspace, tmp_path):
     alone, killed = (in_folder(plan, tmp_path / name) for name in ("alone", "killed"))
     train_to_the_end(alone, 1)
     with Gang(killed, 2) as gang:
         gang.wait_for(0, Epoch)
     assert (path_of(killed) / "checkpoints").is_dir()
     train_to_the_end(killed, 3)
+    lines = history(alone)
+    assert all(0 <= line["reward"] <= 11 for line in lines)
+    first = json.loads((workspace.folder / "runs" / trained.run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert lines[0]["val_loss"] == pytest.approx(first["val_loss"], rel=0.05), "it began with those weights"
     assert largest_relative_difference(alone, killed) < 1e-9
 
 
