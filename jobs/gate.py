@@ -136,11 +136,13 @@ def against_champion(comparison: Comparison, best: str, run: str, gate: Gate) ->
                 f"{change(comparison, figure, name, best, run)}, worse by more than gate.tolerance={gate.tolerance:g}"
             )
     if comparison.difference("bleu4", best, run)[0] > 0 > comparison.difference("cider_d", best, run)[0]:
-        changes = " and ".join(
+        bleu, cider, length = (
             change(comparison, figure, name, best, run)
             for figure, name in (("bleu4", "BLEU-4"), ("cider_d", "CIDEr-D"), ("mean_length", "the mean length"))
         )
-        reasons.append(f"warning: {changes}; look at the length and the variety of its captions")
+        reasons.append(
+            f"warning: {bleu}, but {cider}, and {length}; look at the length and the variety of the captions"
+        )
     return passed, reasons
 
 

@@ -230,7 +230,7 @@ def test_a_guard_that_falls_keeps_the_champion(figure, values, passed):
 def test_more_bleu_with_less_cider_is_a_warning_and_no_refusal():
     found, reasons = against_champion(comparison_with("cider_d", (0.458, 0.438)), "old", "new", Gate())
     assert found is True
-    assert reasons[1].startswith("warning: BLEU-4 went from 0.2000 to 0.3000 and CIDEr-D went from 0.4580 to 0.4380")
+    assert reasons[1].startswith("warning: BLEU-4 went from 0.2000 to 0.3000, but CIDEr-D went from 0.4580 to 0.4380")
     assert len(against_champion(comparison_with("cider_d", (0.458, 0.5)), "old", "new", Gate())[1]) == 1
 
 
