@@ -184,7 +184,7 @@ def test_the_same_keys_are_accepted_where_they_agree(overrides):
 
 def test_keys_that_do_not_change_the_weights():
     """All others of these sections are part of a run's identity."""
-    sections = ("train", "model", "optimizer", "communication", "recovery")
+    sections = ("train", "model", "self_critical", "optimizer", "communication", "recovery")
     keys = [key for key in keys_of(conf.Settings).values() if key.name.split(".")[0] in sections]
     assert [key.name for key in keys if not key.affects_training] == [
         "train.workers",
