@@ -32,10 +32,11 @@ def make_optimizer(plan: Plan, variables: list[keras.Variable]) -> keras.optimiz
         options |= {"momentum": settings.momentum, "nesterov": settings.nesterov}
     if settings.weight_decay:
         options["weight_decay"] = settings.weight_decay
+    kind = getattr(keras.optimizers, CLASSES[settings.name])
     if settings.ema_decay:
-        options |= {"use_ema": True, "ema_momentum": settings.ema_decay}
-    rate = warmed_up(make_schedule(plan), settings.warmup_steps)
-    optimizer = getattr(keras.optimizers, CLASSES[settings.name])(rate, **options)
+        kind = averaging(kind, settings.ema_decay)
+        options |= {"use_ema": True}
+    optimizer = kind(warmed_up(make_schedule(plan), settings.warmup_steps), **options)
     if settings.weight_decay or settings.name == "adamw":
         optimizer.exclude_from_weight_decay(var_list=[variable for variable in variables if not is_matrix(variable)])
     optimizer.build(variables)
@@ -72,6 +73,23 @@ def warmed_up(rate: Any, updates: int) -> Any:
             return (rate(step) if callable(rate) else rate) * reached
 
     return WarmedUp()
+
+
+def averaging(kind: Any, decay: float) -> Any:
+    """An optimizer class whose moving average of the weights has the decay min(decay, (1 + t) / (10 + t)) after t updates.
+
+    So the average forgets the initial weights early, as that of TensorFlow's `ExponentialMovingAverage(num_updates=t)` does.
+    """
+    from udfs.keras_setup import keras
+
+    def momentum(optimizer: Any) -> Any:
+        updates = keras.ops.cast(optimizer.iterations, "float32")
+        return keras.ops.minimum(decay, (1 + updates) / (10 + updates))
+
+    def ignore(optimizer: Any, value: float) -> None:
+        """Keras sets the attribute to its own default."""
+
+    return type(kind.__name__, (kind,), {"ema_momentum": property(momentum, ignore)})
 
 
 def penalised(gradients: list[Any], variables: list[Any], settings: OptimizerPlan) -> list[Any]:
