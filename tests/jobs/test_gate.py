@@ -16,6 +16,7 @@ from jobs.driver.scoring.evaluation import evaluation_identity
 from jobs.gate import against_champion
 from udfs import files
 from udfs.errors import InputError
+from udfs.vision.features import STORED
 
 COLOURS, SHAPES = ("red", "green", "blue", "grey", "black"), ("ball", "box", "cone", "ring", "star", "cup")
 PHOTOS = 30
@@ -46,11 +47,11 @@ def store_features(workspace: Workspace, nearest: Callable[[int], int]) -> None:
     spark = workspace.table("captions").spark
     rows = []
     for number in range(PHOTOS):
-        feature = np.full(6, 0.01)
+        feature = np.full(6, 0.01, STORED)
         feature[number if number < 6 else nearest(number)] = 1.0
-        rows.append((f"{number}.jpg", "drawn", feature.tolist()))
+        rows.append((f"{number}.jpg", "drawn", feature.tobytes(), [6]))
     workspace.table("features").replace(
-        spark.createDataFrame(rows, "image_id string, extractor string, feature array<float>"), {}
+        spark.createDataFrame(rows, "image_id string, extractor string, feature binary, feature_shape array<int>"), {}
     )
 
 
