@@ -137,7 +137,7 @@ def test_chinese_captions_are_text_and_are_scored_in_characters(chinese):
     workspace, outcomes = chinese
     metrics = outcomes["evaluate"].metrics
     assert metrics["tokenization"] == {"units": "characters", "characters": 1.0}
-    assert metrics["bleu1"] > 0.3
+    assert metrics["bleu1"] > 0.2, "it would be near 0 if sentences were words"
     run = workspace.folder / "runs" / outcomes["train"].run
     for row in workspace.table("predictions").read().limit(3).collect():
         assert all(len(unit) == 1 for text in (row.hypothesis, *row.references) for unit in text.split())
