@@ -251,7 +251,7 @@ def test_metrics_reach_tensorboard_and_mlflow_too(quiet, monkeypatch):
     tags = [{value.tag: value for value in event.summary.value} for event in events if event.summary.value]
     assert [event.step for event in events if event.summary.value] == [1, 2]
     assert set(tags[0]) == {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "words", "seconds",
-                            "captions_per_second", "words_per_second", "bleu1", "bleu2", "bleu3", "bleu4"} | {
+                            "captions_per_second", "words_per_second", "length_ratio", "bleu1", "bleu2", "bleu3", "bleu4"} | {
         f"worker_{rank}/{name}" for rank in (0, 1)
         for name in ("captions", "cpu_cores", "memory_mb", "sent_mb", "received_mb")
     }  # fmt: skip
