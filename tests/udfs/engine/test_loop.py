@@ -5,7 +5,6 @@ import time
 from collections import Counter
 from dataclasses import replace
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -24,6 +23,7 @@ from gang import (
 from plans import with_changes
 
 from jobs.driver.runs.training_plan import make_plan, specify_run
+from udfs.captioner.model import load_captioner
 from udfs.captioner.validation import BleuScorer
 from udfs.engine import attempts
 from udfs.engine.events import Epoch, NonRetryable, Ready
@@ -157,7 +157,7 @@ def test_averaged_weights_are_the_mean_of_workers_that_train_alone(plan, tmp_pat
                 before = means
                 for engine in alone:
                     engine.restore([*means, *engine.communication.state()])
-    tolerance = 1e-9 if wire == "full" else 1e-2
+    tolerance = 1e-9 if wire == "full" else 3e-2
     for weight, mean in zip(final_weights(found), means, strict=False):
         np.testing.assert_allclose(weight, mean, rtol=0, atol=tolerance * np.abs(mean).max())
     assert sum(worker["captions"] for worker in lines[-1]["workers"]) == 160
@@ -172,7 +172,7 @@ def test_the_moving_average_is_what_is_kept(plan, tmp_path):
         alone.train(batch.arrays, (0,))
     with alone.averaged_weights():
         expected = alone.weights()
-    kept = keras.saving.load_model(path_of(found) / "model.keras", safe_mode=True).trainable_variables
+    kept = load_captioner((path_of(found) / "model.keras").read_bytes()).trainable_variables
     for weight, mean in zip(kept, expected, strict=True):
         np.testing.assert_allclose(weight, mean, rtol=1e-5, atol=1e-8)
     assert max(np.abs(mean - last).max() for mean, last in zip(expected, alone.weights(), strict=True)) > 1e-4
@@ -244,7 +244,7 @@ def test_bleu_may_choose_the_epoch(plan, tmp_path, beam_width):
     scores = [line["bleu4"] for line in history(found)]
     assert result["best_epoch"] == scores.index(max(scores)) + 1
     assert result["bleu4"] == max(scores)
-    kept = keras.saving.load_model(path_of(found) / "model.keras", safe_mode=True)
+    kept = load_captioner((path_of(found) / "model.keras").read_bytes())
     scorer = BleuScorer(kept, plan.task.width - 1, beam_width)
     counts = scorer.count(read_file(plan.task, file) for file in plan.validation.files_of(0, 1))
     assert result["bleu4"] == scorer.scores(counts)["bleu4"]
