@@ -76,7 +76,9 @@ class Train:
     start_from: Annotated[
         str, text("finished run whose weights training begins with; none: new weights", affects_training=True)
     ] = "none"
-    epochs: Annotated[int, training_key("passes over the training captions", low=1)] = 20
+    epochs: Annotated[
+        int, training_key("epochs; each is a pass over the training examples, or train.steps_per_epoch steps", low=1)
+    ] = 20
     steps_per_epoch: Annotated[
         int, training_key("steps after which an epoch ends and the validation photos are scored; 0: a pass", low=0)
     ] = 0

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from udfs.captioner.text import END, PADDING, START, UNKNOWN
+from udfs.captioner.beam_search import NEVER_GENERATED
+from udfs.captioner.text import END, PADDING, START
 
 if TYPE_CHECKING:
     from udfs.captioner.topologies.base import Captioner, Tensors
-
-NEVER_SAMPLED = (PADDING, START, UNKNOWN)
 
 
 def sample_captions(captioner: Captioner, encoded: Tensors, seeds: Any, samples: int, steps: int, heat: float) -> Any:
@@ -56,5 +55,5 @@ def sample_captions(captioner: Captioner, encoded: Tensors, seeds: Any, samples:
 def never_sampled(captioner: Captioner) -> Any:
     """What is added to the logits, (vocabulary_size,): a very negative number for tokens that are never drawn."""
     forbidden = np.zeros(captioner.shape.vocabulary_size, captioner.variable_dtype)
-    forbidden[list(NEVER_SAMPLED)] = -1e9
+    forbidden[list(NEVER_GENERATED)] = -1e9
     return forbidden
