@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-CENTRED, STANDARDISED = "centred", "standardised"
+STANDARDISED = "standardised"
 
 
 @dataclass(frozen=True)
