@@ -47,6 +47,16 @@ def load_as(kind: type[Kind], path: str | None, overrides: Iterable[str] = (), h
     return validated(kind, values, help_command=help_command)
 
 
+def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """Settings with other values for some keys, which may be dotted names or nested mappings.
+
+    Raises:
+        ConfigError: For an unknown key, a wrong type or an impossible value.
+    """
+    pairs = [*flatten(Settings, asdict(settings)), *flatten(Settings, values)]
+    return validated(Settings, pairs, ADVICE, HELP)
+
+
 def to_yaml(settings: Settings) -> str:
     """All settings as YAML that `load` reads again."""
     tree = {

@@ -24,9 +24,10 @@ from jobs.driver.command import Outcome, run_job
 from jobs.driver.corpus.configured_extractor import fingerprint_of
 from jobs.driver.corpus.feature_tables import require_cells
 from jobs.driver.job import Job
+from jobs.driver.runs.phases import training_fingerprint
 from jobs.driver.runs.snapshot import pinned
 from jobs.driver.runs.stored_results import stored_tables
-from jobs.driver.runs.training_source import table_versions, training_fingerprint
+from jobs.driver.runs.training_source import table_versions
 from jobs.driver.tables.quarantine import quarantine
 from udfs.errors import InputError
 

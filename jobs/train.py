@@ -12,7 +12,8 @@ What it can do:
 
 - Any number of workers (`train.workers`). Without dropout, all numbers of workers follow the same path.
 - Optimizers, learning rate schedules and regularisation (`optimizer.*`), and the model's sizes (`model.*`).
-- Learning from the scores of captions that the model draws (`train.objective=self_critical`, `train.start_from=RUN`).
+- Learning from the scores of captions that the model draws (`train.objective=self_critical`, `train.start_from=RUN`),
+  as a second phase if need be (`train.second_phase`).
 - Early stopping and the choice of the best epoch (`train.monitor`, `train.patience`), by loss or by BLEU of the validation
   photos (`train.validation_bleu`, `train.validation_beam_width`).
 - Fewer bytes between the workers (`communication.*`): gradient accumulation, local SGD, PowerSGD, 16-bit and sparse
@@ -37,8 +38,10 @@ from jobs.driver.gang.preflight import require_cluster, require_members
 from jobs.driver.gang.progress import TrainingProgress
 from jobs.driver.job import Job
 from jobs.driver.runs.identity import require_same
+from jobs.driver.runs.phases import phases
 from jobs.driver.runs.registry import read_json, record_run, write_json
 from jobs.driver.runs.training_plan import RunSpec, make_plan, specify_run
+from jobs.driver.runs.training_source import TrainingSource, training_source
 from udfs import files
 from udfs.captioner.memory import worker_bytes
 from udfs.engine.events import Event
@@ -47,7 +50,16 @@ from udfs.errors import InputError
 
 
 def main(job: Job) -> Outcome:
-    run = specify_run(job)
+    source = training_source(job)
+    for settings in phases(job.settings, source.provenance, source.versions["examples"]):
+        job.settings = settings
+        outcome = train_phase(job, source)
+    return outcome
+
+
+def train_phase(job: Job, source: TrainingSource) -> Outcome:
+    """Trains the run that the settings describe, unless it is trained already."""
+    run = specify_run(job, source)
     photos = run.source.examples.where("split = 'train'").count()
     outcome = Outcome(table="runs", run=run.id, rows_in=photos, versions=run.source.versions)
     if files.exists(run.files.about):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from conf.key import key, text, training_key
 
@@ -45,7 +45,10 @@ class Model:
         float, training_key("fraction of embeddings and photo features dropped in training", low=0.0, high=0.99)
     ] = 0.5
     tie_embeddings: Annotated[
-        bool, training_key("share one matrix between embedding and softmax; needs lstm_units equal to embedding_dim")
+        bool,
+        training_key(
+            "share one matrix between embedding and softmax; the merge model needs lstm_units equal to embedding_dim"
+        ),
     ] = False
     initial_bias: Annotated[
         Literal["zeros", "frequencies"],
@@ -53,14 +56,20 @@ class Model:
     ] = "zeros"
 
     def __post_init__(self) -> None:
-        if self.tie_embeddings and self.embedding_dim != self.lstm_units:
+        if self.topology == "merge" and self.tie_embeddings:
+            self._check_tied_merge()
+
+    def _check_tied_merge(self) -> None:
+        """The merge model's last hidden state is multiplied with the embeddings, without a bias."""
+        if self.embedding_dim != self.lstm_units:
             raise ValueError(
                 f"model.tie_embeddings: found embedding_dim {self.embedding_dim} and lstm_units {self.lstm_units}, expected "
                 "equal sizes, since one matrix serves both ends; change one of them"
             )
-        if self.tie_embeddings and self.initial_bias != "zeros":
+        if self.initial_bias != "zeros":
             raise ValueError(
-                "model.initial_bias: tied embeddings (model.tie_embeddings) have no bias; set it to zeros, or untie them"
+                "model.initial_bias: tied embeddings (model.tie_embeddings) have no bias in the merge model; set it to zeros, "
+                "or untie them"
             )
 
 
@@ -76,6 +85,13 @@ class Train:
     start_from: Annotated[
         str, text("finished run whose weights training begins with; none: new weights", affects_training=True)
     ] = "none"
+    second_phase: Annotated[
+        dict[str, Any],
+        training_key(
+            "keys with other values for a second training, which begins with the weights of the first: "
+            "{train.objective: self_critical, optimizer.learning_rate: 1e-4}; only keys that affect training"
+        ),
+    ] = field(default_factory=dict)
     epochs: Annotated[
         int, training_key("epochs; each is a pass over the training examples, or train.steps_per_epoch steps", low=1)
     ] = 20

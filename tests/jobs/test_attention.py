@@ -78,6 +78,15 @@ def test_self_critical_training_is_exact_at_any_number_of_workers_and_after_a_ki
     assert largest_relative_difference(alone, killed) < 1e-9
 
 
+def test_a_second_phase_begins_with_the_run_that_the_first_phase_is(workspace, trained):
+    second = ["run.id=second", "train.second_phase={train: {objective: self_critical, epochs: 1, steps_per_epoch: 2}}"]
+    outcome = workspace.run("train", *second)
+    about = json.loads((workspace.folder / "runs" / outcome.run / "run.json").read_text())
+    assert (outcome.run, outcome.written) == ("second", 32)
+    assert about["identity"]["train.start_from"] == trained.run, "which was trained already"
+    assert workspace.run("train", *second).written == 0
+
+
 def test_features_are_centred_by_the_training_photos_and_the_model_keeps_that(plan):
     maps = np.concatenate([read_file(plan.task, file).photo for file in plan.train.files_of(0, 1)])
     flat = maps.reshape(-1, maps.shape[-1]).astype("float64")

@@ -50,15 +50,15 @@ class RunSpec:
         return {"identity": self.identity, "extractor": extractor.fingerprint, "network": record_of(extractor)}
 
 
-def specify_run(job: Job) -> RunSpec:
-    """The run that the job's configuration and tables describe.
+def specify_run(job: Job, source: TrainingSource | None = None) -> RunSpec:
+    """The run that the job's configuration and tables describe; it has one phase.
 
     With run.id=auto, its id is the fingerprint of its identity, so that the same command resumes it.
 
     Raises:
         InputError: If the configuration and the tables do not match.
     """
-    source = training_source(job)
+    source = source or training_source(job)
     identity = source.identity(job.settings)
     run_id = fingerprint_of(identity) if job.settings.run.id == "auto" else job.settings.run.id
     return RunSpec(run_id, run_folder(job.settings, run_id), source, identity)

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from conf import Settings
 from jobs.driver.corpus.configured_extractor import extractor_of
 from jobs.driver.job import Job
-from jobs.driver.runs.identity import fingerprint_of, identity_of
+from jobs.driver.runs.identity import identity_of
 from jobs.driver.runs.snapshot import pinned
 from udfs.errors import InputError
 from udfs.vision.extractor import Extractor
@@ -50,11 +50,6 @@ def training_identity(settings: Settings, provenance: dict[str, Any], version: i
         "vocabulary": provenance["vocabulary"],
     }
     return identity_of(settings, inputs)
-
-
-def training_fingerprint(settings: Settings, provenance: dict[str, Any], version: int) -> str:
-    """A name for the training on a version of the examples with these settings; equal names mean equal results."""
-    return fingerprint_of(training_identity(settings, provenance, version))
 
 
 def table_versions(provenance: dict[str, Any], version: int) -> dict[str, int]:
