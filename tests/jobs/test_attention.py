@@ -70,8 +70,9 @@ def test_every_job_takes_it(workspace, trained):
 
 def test_its_attention_is_explained_and_tested_beside_the_other_maps(workspace, trained):
     photos = f"photos={workspace.folder}/corpus/images"
+    long = "decoding.length_penalty=5"  # three epochs are too few to write words without it
     explained = workspace.run(
-        "explain", *QUICK_EXPLANATION, photos, "explain.photos_limit=1", "explain.sanity_photos=1"
+        "explain", *QUICK_EXPLANATION, photos, "explain.photos_limit=1", "explain.sanity_photos=1", long
     )
     assert (explained.run, explained.written, explained.quarantined) == (trained.run, 1, 0)
     folder = Path(urlparse(explained.metrics["output"]).path)
