@@ -3,8 +3,9 @@
     spark-submit jobs/explain.py photos=FOLDER [run.id=ID]
 
 Writes, for each photo, a strip (PNG) with Grad-CAM, SmoothGrad and occlusion of each generated word, and the extractor's feature
-maps. `explanations.json` holds each word's figures, among them insertion and deletion curves next to those of random maps, and
-how far the maps change when weights are randomised. Photos that cannot be used go to the table `quarantine`.
+maps. If the captioner's topology attends (`model.topology=attention`), the strip shows its attention too. `explanations.json`
+holds each word's figures, among them insertion and deletion curves next to those of random maps, and how far the maps change
+when weights are randomised. Photos that cannot be used go to the table `quarantine`.
 
 Keys:
     run.id: the run; auto or latest: the one that finished training last; champion; or an id.
@@ -47,7 +48,7 @@ from jobs.driver.tables.quarantine import quarantine
 from udfs import files
 from udfs.explain.randomised import STAGES
 from udfs.explain.task import FILTERS, RESULT_SCHEMA, ExplainInputs, explain_photos
-from udfs.explain.word_explanations import METHODS, ExplainSettings
+from udfs.explain.word_explanations import ExplainSettings
 
 INDEX = "explanations.json"
 
@@ -139,14 +140,15 @@ def summary(explanations: list[dict]) -> dict[str, Any]:
     """Means over all words: areas under the curves, shares of words whose map beats random maps, and rank correlations."""
     words = [word for photo in explanations for word in photo["words"]]
     checks = [photo["randomised"] for photo in explanations if "randomised" in photo]
+    methods = [name for name in words[0]["deletion"] if name != "random"] if words else []
     result: dict[str, Any] = {"photos": len(explanations), "words": len(words)}
     for curve, sign in {"insertion": 1, "deletion": -1}.items() if words else ():
-        result[curve] = {name: _mean(word[curve][name] for word in words) for name in (*METHODS, "random")}
+        result[curve] = {name: _mean(word[curve][name] for word in words) for name in (*methods, "random")}
         result[f"{curve}_better_than_random"] = {
-            name: _mean(sign * (word[curve][name] - word[curve]["random"]) > 0 for word in words) for name in METHODS
+            name: _mean(sign * (word[curve][name] - word[curve]["random"]) > 0 for word in words) for name in methods
         }
     result["rank_correlation_with_randomised"] = {
-        stage: {name: _mean(check[stage][name] for check in checks) for name in METHODS} for stage in STAGES if checks
+        stage: {name: _mean(check[stage][name] for check in checks) for name in methods} for stage in STAGES if checks
     }
     return result
 

@@ -32,6 +32,11 @@ SMALL_NETWORK = [
     "extractor.name=mobilenet_v2", "extractor.weights=random:0", "extractor.layer=block_3_expand_relu",
     "extractor.pooling=avg",
 ]  # fmt: skip
+# As little as every part of an explanation needs.
+QUICK_EXPLANATION = [
+    "explain.smooth_samples=2", "explain.occlusion_patch=112", "explain.occlusion_stride=112", "explain.curve_steps=2",
+    "explain.random_orders=2", "explain.batch_size=16",
+]  # fmt: skip
 
 # A test is slow if it uses one of these fixtures, or if its module imports one of these names.
 SLOW_FIXTURES = {"delta_pipeline", "parquet_pipeline", "pipeline", "real_photos"}  # they train

@@ -1,15 +1,19 @@
 """The attending captioner on feature maps, through every job and through the engine."""
 
 import json
+from pathlib import Path
+from urllib.parse import urlparse
 
 import numpy as np
 import pytest
-from conftest import SMALL_NETWORK, Workspace
+from conftest import QUICK_EXPLANATION, SMALL_NETWORK, Workspace
 from gang import Gang, history, in_folder, largest_relative_difference, path_of, train_to_the_end
+from PIL import Image
 
 from jobs.driver.runs.training_plan import make_plan, specify_run
 from udfs.engine.events import Epoch
 from udfs.engine.reader import read_file
+from udfs.explain.strip import Method, Word, draw_strip
 
 ATTENTION = [
     "extractor.layer=block_3_depthwise_relu", "extractor.pooling=none", "examples.shards=3", "storage.format=parquet",
@@ -62,6 +66,28 @@ def test_every_job_takes_it(workspace, trained):
         f"caption.output={workspace.folder}/captions",
     )
     assert captioned.written == 40
+
+
+def test_its_attention_is_explained_and_tested_beside_the_other_maps(workspace, trained):
+    photos = f"photos={workspace.folder}/corpus/images"
+    long = "decoding.length_penalty=5"  # three epochs are too few to write words without it
+    explained = workspace.run(
+        "explain", *QUICK_EXPLANATION, photos, "explain.photos_limit=1", "explain.sanity_photos=1", long
+    )
+    assert (explained.run, explained.written, explained.quarantined) == (trained.run, 1, 0)
+    folder = Path(urlparse(explained.metrics["output"]).path)
+    (photo,) = json.loads((folder / "explanations.json").read_text())["photos"]
+    assert photo["words"]
+    methods = {"grad_cam", "smooth_grad", "occlusion", "attention"}
+    for curve in ("insertion", "deletion"):
+        assert all(set(word[curve]) == {*methods, "random"} for word in photo["words"])
+        assert set(explained.metrics[curve]) == {*methods, "random"}
+        assert set(explained.metrics[f"{curve}_better_than_random"]) == methods
+    checks = explained.metrics["rank_correlation_with_randomised"].values()
+    assert all(set(check) == methods and check["attention"] < 0.99 for check in checks)
+    words, row = [Word("", 1, 0, [])] * len(photo["words"]), Method("", "", np.zeros((len(photo["words"]), 2, 2)))
+    with Image.open(folder / photo["strip"]) as strip:
+        assert strip.size == draw_strip(np.zeros((2, 2, 3)), "", words, [row] * 4).size, "attention has a row"
 
 
 def test_self_critical_training_is_exact_at_any_number_of_workers_and_after_a_kill(plan, trained, workspace, tmp_path):

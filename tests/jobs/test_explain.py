@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
-from conftest import Workspace
+from conftest import QUICK_EXPLANATION, Workspace
 from PIL import Image
 
 from jobs.driver.corpus.configured_extractor import resolve_extractor
@@ -15,13 +15,7 @@ from udfs.captioner.model import build_captioner
 from udfs.captioner.shape import CaptionerShape
 from udfs.errors import InputError
 from udfs.explain.task import file_stem
-from udfs.explain.word_explanations import METHODS
 
-# As little as every part of the work needs.
-QUICK = [
-    "explain.smooth_samples=2", "explain.occlusion_patch=112", "explain.occlusion_stride=112", "explain.curve_steps=2",
-    "explain.random_orders=2", "explain.batch_size=16",
-]  # fmt: skip
 HOSTILE = "<b>..%2F..\\ [a*] {1}?.jpg"
 
 
@@ -29,6 +23,7 @@ HOSTILE = "<b>..%2F..\\ [a*] {1}?.jpg"
 CUT = ["extractor.name=mobilenet_v2", "extractor.weights=random:0", "extractor.layer=block_3_expand_relu"]
 WORDS = ["<pad>", "<start>", "<end>", "<unk>", "red", "<script>", "näht", "a", "dog"]
 MAX_LENGTH = 3
+METHODS = ("grad_cam", "smooth_grad", "occlusion")  # of a captioner that does not attend
 
 
 def save_run(workspace: Workspace, name: str) -> None:
@@ -65,7 +60,7 @@ def explained(spark, drawn, tmp_path_factory):
     (folder / "d_empty.jpg").touch()
     (folder / "e_large.jpg").write_bytes(first.read_bytes() + bytes(100_000))
     chosen = ["run.id=small", f"photos={folder}", "corpus.max_bytes=90000"]
-    arguments = [*QUICK, *chosen, "explain.photos_limit=10", "explain.sanity_photos=1"]
+    arguments = [*QUICK_EXPLANATION, *chosen, "explain.photos_limit=10", "explain.sanity_photos=1"]
     return workspace, arguments, workspace.run("explain", *arguments)
 
 

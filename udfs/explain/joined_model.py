@@ -9,14 +9,15 @@ from udfs.captioner.text import START
 from udfs.errors import InputError
 
 if TYPE_CHECKING:
+    from udfs.captioner.topologies.base import Captioner
     from udfs.keras_setup import keras
 
 
 class JoinedModel:
     """Compiled functions from photos and captions to scores and gradients.
 
-    They read the weights of both models at each call. The models are used only through their inputs and outputs, and the
-    extractor through its last layer with positions as well.
+    They read the weights of both models at each call. The captioner is used only through its inputs and
+    outputs and `word_maps`, the extractor through its inputs and outputs and its last layer with positions.
 
     The functions take `pixels`, float32 (photos, height, width, 3) from 0 to 255; `caption`, int32 (words,), whose words
     are each predicted from the words before them; and `feature`, float32 (photos, *feature shape).
@@ -24,7 +25,7 @@ class JoinedModel:
     Args:
         network: The extractor, from preprocessed pixels to features.
         preprocess: From pixels to the extractor's input.
-        captioner: The captioner, from (tokens, photo) to logits.
+        captioner: The captioner.
 
     Attributes:
         size: (height, width) of the photos, in pixels.
@@ -35,11 +36,13 @@ class JoinedModel:
             photos: (words, height, width, 3).
         maps_and_gradients: (pixels, caption) -> the feature maps of the last layer with positions, (photos, rows, columns,
             channels), and the gradients of each word's logit with respect to them, (words, photos, rows, columns, channels).
+        word_maps: (pixels, caption) -> where the captioner itself attends for the caption's words, (photos, words, rows,
+            columns); None if its topology does not attend.
         next_word_log_probabilities: (tokens int32 (captions, steps), feature of each caption) -> the log-probabilities of
             the next word after each step, (captions, steps, vocabulary size).
     """
 
-    def __init__(self, network: keras.Model, preprocess: Callable, captioner: keras.Model):
+    def __init__(self, network: keras.Model, preprocess: Callable, captioner: Captioner):
         import tensorflow as tf
 
         from udfs.keras_setup import keras
@@ -56,6 +59,7 @@ class JoinedModel:
         self.log_probabilities = tf.function(self._log_probabilities, input_signature=[pixels, words])
         self.pixel_gradients = tf.function(self._pixel_gradients, input_signature=[pixels, words])
         self.maps_and_gradients = tf.function(self._maps_and_gradients, input_signature=[pixels, words])
+        self.word_maps = tf.function(self._word_maps, input_signature=[pixels, words])
         self.next_word_log_probabilities = tf.function(
             self._next_word_log_probabilities, input_signature=[tokens, feature]
         )
@@ -71,8 +75,7 @@ class JoinedModel:
         """The logits of every vocabulary word at each word of the caption, (photos, words, vocabulary size)."""
         import tensorflow as tf
 
-        tokens = tf.repeat(tf.concat([[START], caption[:-1]], axis=0)[None], tf.shape(feature)[0], axis=0)
-        return tf.cast(self.captioner([tokens, feature], training=False), tf.float32)
+        return tf.cast(self.captioner([_tokens_read(feature, caption), feature], training=False), tf.float32)
 
     def _logits(self, photos, caption):
         return _of_words(self._predict(self._extract(photos)[1], caption), caption)
@@ -99,6 +102,13 @@ class JoinedModel:
             summed = tf.reduce_sum(_of_words(self._predict(feature, caption), caption), axis=0)
         return tf.cast(maps, tf.float32), _jacobian(tape, summed, maps)
 
+    def _word_maps(self, photos, caption):
+        import tensorflow as tf
+
+        feature = self._extract(photos)[1]
+        maps = self.captioner.word_maps(_tokens_read(feature, caption), feature)
+        return None if maps is None else tf.cast(maps, tf.float32)
+
     def _next_word_log_probabilities(self, tokens, feature):
         import tensorflow as tf
 
@@ -122,6 +132,13 @@ def last_spatial_layer(network: keras.Model) -> keras.Layer:
         f"extractor.name: {network.name} has no layer with positions, expected a convolutional network; "
         "explain a run that was trained on features of one"
     )
+
+
+def _tokens_read(feature, caption):
+    """The tokens before each of the caption's words, for each photo: (photos, words)."""
+    import tensorflow as tf
+
+    return tf.repeat(tf.concat([[START], caption[:-1]], axis=0)[None], tf.shape(feature)[0], axis=0)
 
 
 def _of_words(scores, caption):

@@ -32,21 +32,20 @@ def randomised_weights(model: JoinedModel, extractor_share: float, seed: int = 0
 
     weighted = [layer for layer in model.network.layers if layer.weights]
     last = weighted[len(weighted) - round(extractor_share * len(weighted)) :]
-    layers = [*model.captioner.layers, *last]
-    trained = [layer.get_weights() for layer in layers]
+    parts = [model.captioner, *last]
+    trained = [part.get_weights() for part in parts]
     keras.utils.set_random_seed(seed)
     try:
-        for layer in layers:
-            layer.set_weights(_reinitialised(layer).get_weights())
+        for part in parts:
+            part.set_weights(_reinitialised(part).get_weights())
         yield
     finally:
-        for layer, weights in zip(layers, trained, strict=True):
-            layer.set_weights(weights)
+        for part, weights in zip(parts, trained, strict=True):
+            part.set_weights(weights)
 
 
-def _reinitialised(layer: keras.Layer) -> keras.Layer:
-    """A layer of the same configuration with the weights that its initialisers draw."""
-    copy = type(layer).from_config(layer.get_config())
-    if layer.weights:
-        copy.build_from_config(layer.get_build_config())
+def _reinitialised(part: keras.Layer) -> keras.Layer:
+    """A captioner or a layer of the same configuration, with the weights that its initialisers draw."""
+    copy = type(part).from_config(part.get_config())
+    copy.build_from_config(part.get_build_config())
     return copy

@@ -196,11 +196,14 @@ def _methods(model: JoinedModel, maps: Maps, settings: ExplainSettings) -> list[
         "smooth_grad": f"of the pixels, {settings.smooth_samples} noisy copies",
         "occlusion": f"by squares of {settings.occlusion_patch} pixels",
     }
-    return [
+    methods = [
         Method("Grad-CAM", remarks["grad_cam"], maps["grad_cam"]),
         Method("SmoothGrad", remarks["smooth_grad"], maps["smooth_grad"], percentile=99.5, blur=2),
         Method("Occlusion", remarks["occlusion"], maps["occlusion"], SIGNED),
     ]
+    if "attention" in maps:
+        methods.append(Method("Attention", "the captioner's own weights on the photo's positions", maps["attention"]))
+    return methods
 
 
 def _figures(word: Word, areas: dict[str, dict[str, np.ndarray]], t: int) -> dict:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from udfs.errors import InputError
 from udfs.explain.earlier_words import leave_one_out
 from udfs.explain.faithfulness import (
     area_under_curve,
@@ -20,7 +21,6 @@ from udfs.explain.joined_model import JoinedModel
 from udfs.explain.randomised import STAGES, randomised_weights
 from udfs.explain.saliency import grad_cam, occlusion, resize_maps, smooth_grad
 
-METHODS = ("grad_cam", "smooth_grad", "occlusion")
 CURVES = ("deletion", "insertion")
 # A backward pass keeps all activations, so its batches are smaller by this factor.
 GRADIENT_BATCH_DIVISOR = 8
@@ -54,7 +54,7 @@ class ExplainSettings:
 
 
 def saliency_maps(model: JoinedModel, photo: np.ndarray, caption: np.ndarray, settings: ExplainSettings) -> Maps:
-    """Computes the maps of each word's logit by every method.
+    """Computes the maps of each word's logit by every method, and the captioner's attention if it has one.
 
     Args:
         model: The model to be explained.
@@ -63,7 +63,8 @@ def saliency_maps(model: JoinedModel, photo: np.ndarray, caption: np.ndarray, se
         settings: How much is computed.
 
     Returns:
-        {method: float32 (words, height, width)}.
+        {method: float32 (words, height, width)}: `grad_cam`, `smooth_grad`, `occlusion`, and `attention` if the topology
+        returns `word_maps`.
     """
     maps, gradients = (values.numpy() for values in model.maps_and_gradients(photo[None], caption))
     pixel_gradients, logits = bind_caption(model.pixel_gradients, caption), bind_caption(model.logits, caption)
@@ -76,7 +77,28 @@ def saliency_maps(model: JoinedModel, photo: np.ndarray, caption: np.ndarray, se
         "occlusion": occlusion(
             logits, photo, settings.occlusion_patch, settings.occlusion_stride, mean_colour(photo), settings.batch_size
         ),
+        **attention_maps(model, photo, caption),
     }
+
+
+def attention_maps(model: JoinedModel, photo: np.ndarray, caption: np.ndarray) -> Maps:
+    """Computes {"attention": the captioner's `word_maps` in the photo's size}, or {} if its topology has none.
+
+    Args:
+        model, photo, caption: As in `saliency_maps`.
+
+    Raises:
+        InputError: The topology returned an array of another shape.
+    """
+    weights = model.word_maps(photo[None], caption)
+    if weights is None:
+        return {}
+    if len(weights.shape) != 4 or weights.shape[:2] != (1, len(caption)):
+        raise InputError(
+            f"model.topology: found an array {list(weights.shape)} from word_maps of {type(model.captioner).__name__} for one "
+            f"caption of {len(caption)} tokens, expected [1, {len(caption)}, rows, columns]; correct the topology"
+        )
+    return {"attention": resize_maps(weights.numpy()[0], photo.shape[:2])}
 
 
 def curve_areas(
@@ -92,7 +114,7 @@ def curve_areas(
         {method or "random": {curve: (words,)}}. The areas of `random` are means over random maps.
     """
     count = len(caption)
-    orders = [cell_order(saliency) for method in METHODS for saliency in maps[method]]
+    orders = [cell_order(saliency) for of_words in maps.values() for saliency in of_words]
     orders += random_orders(settings.random_orders, settings.seed)
     log_probabilities = bind_caption(model.log_probabilities, caption)
     curves = deletion_and_insertion(
@@ -100,10 +122,10 @@ def curve_areas(
     )
     areas = {name: area_under_curve(values) for name, values in curves.items()}  # (orders, words)
     result = {}
-    for number, method in enumerate(METHODS):
+    for number, method in enumerate(maps):
         orders_of_method = slice(number * count, (number + 1) * count)
         result[method] = {name: np.diagonal(areas[name][orders_of_method]) for name in CURVES}
-    return {**result, "random": {name: areas[name][len(METHODS) * count :].mean(axis=0) for name in CURVES}}
+    return {**result, "random": {name: areas[name][len(maps) * count :].mean(axis=0) for name in CURVES}}
 
 
 def randomisation_check(
@@ -123,7 +145,7 @@ def randomisation_check(
     for stage, share in STAGES.items():
         with randomised_weights(model, share, settings.seed):
             random_maps = saliency_maps(model, photo, caption, settings)
-        pairs = {method: zip(maps[method], random_maps[method], strict=True) for method in METHODS}
+        pairs = {method: zip(of_words, random_maps[method], strict=True) for method, of_words in maps.items()}
         result[stage] = {
             method: float(np.mean([rank_correlation(*pair) for pair in of_words])) for method, of_words in pairs.items()
         }

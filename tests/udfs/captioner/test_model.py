@@ -97,6 +97,18 @@ def test_weights_that_say_nothing_predict_each_word_as_often_as_it_occurs(captio
     np.testing.assert_allclose(tf.nn.softmax(logits)[0, -1], shares, rtol=1e-5)
 
 
+def test_the_map_of_a_word_depends_on_the_words_before_it_alone(captioner, photos):
+    tokens = tf.constant(TOKENS[:3])
+    maps = captioner.word_maps(tokens, photos)
+    if isinstance(captioner, Merge):
+        assert maps is None
+        return
+    assert maps.shape == (3, 7, 2, 3)
+    np.testing.assert_allclose(tf.reduce_sum(maps, axis=(2, 3)), 1, rtol=1e-5)
+    np.testing.assert_allclose(maps[:, :2], captioner.word_maps(tokens[:, :2], photos), rtol=1e-5)
+    assert np.abs(maps[0, 0] - maps[1, 0]).max() > 1e-4, "it depends on the photo"
+
+
 def test_padding_changes_nothing(captioner, batch):
     summed, (tokens, *rest) = next_word_loss(captioner), batch
     narrow = summed(tokens, *rest, training=False)
@@ -192,6 +204,10 @@ class TestAttention:
         mixed = captioner.encode(photos[:, :, ::-1])  # positions in another order, with the same mean
         same = [captioner.hidden(TOKENS[:2], part) for part in (encoded, mixed)]
         np.testing.assert_allclose(*same, rtol=1e-4, atol=1e-5)
+
+    def test_positions_without_rows_and_columns_are_no_map(self):
+        captioner = build_captioner(replace(ATTENTION, feature_shape=(6, 7)), "attention")
+        assert captioner.word_maps(TOKENS, captioner.shape.no_photo(4)) is None
 
     def test_pooled_features_are_refused_with_what_to_do(self):
         with pytest.raises(InputError, match=r"model.topology: attention needs feature maps.*extractor.pooling=none"):

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from planted_model import BLUE, CAPTION, RED, SETTINGS, SIDE, VOCABULARY, planted_model, planted_photo
+from planted_model import BLUE, CAPTION, METHODS, RED, SETTINGS, SIDE, VOCABULARY, planted_model, planted_photo
 from scipy.integrate import trapezoid
 
 from udfs.captioner.model import build_captioner
@@ -20,7 +20,6 @@ from udfs.explain.joined_model import JoinedModel
 from udfs.explain.randomised import randomised_weights
 from udfs.explain.word_explanations import (
     CURVES,
-    METHODS,
     curve_areas,
     randomisation_check,
     saliency_maps,

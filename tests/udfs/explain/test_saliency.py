@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from planted_model import BLUE, CAPTION, RED, SETTINGS, SIDE, planted_model, planted_photo
+from planted_model import BLUE, CAPTION, METHODS, RED, SETTINGS, SIDE, planted_model, planted_photo
 
 from udfs.explain.saliency import grad_cam, occlusion, patch_starts, score_in_batches, smooth_grad
-from udfs.explain.word_explanations import METHODS, bind_caption, saliency_maps
+from udfs.explain.word_explanations import bind_caption, saliency_maps
 
 
 @pytest.fixture(scope="module")

@@ -100,9 +100,7 @@ class Attention(Captioner):
         return self.first_hidden(encoded[2]), self.first_cell(encoded[2])
 
     def hidden(self, tokens: Any, encoded: Tensors, training: bool = False) -> Any:
-        words = self.word_dropout(self.embedding(tokens), training=training)
-        gates = gate_inputs(self.lstm, words) + encoded[3][:, None, :]
-        return self._output(lstm(self.lstm, gates, *self.start(encoded)), encoded, training)
+        return self._output(self._states(tokens, encoded, training), encoded, training)
 
     def step(self, token: Any, state: Tensors, encoded: Tensors) -> tuple[Any, Tensors]:
         state = lstm_step(self.lstm, gate_inputs(self.lstm, self.embedding(token)) + encoded[3], *state)
@@ -116,6 +114,16 @@ class Attention(Captioner):
     def set_initial_bias(self, bias: Any) -> None:
         self.bias.assign(bias)
 
+    def word_maps(self, tokens: Any, photo: Any) -> Any | None:
+        """The attention's weights, mean over the heads, in the rows and columns of the feature map."""
+        import tensorflow as tf
+
+        encoded, (*grid, _) = self.encode(photo), self.shape.feature_shape
+        if len(grid) != 2:
+            return None
+        weights = tf.reduce_mean(self.attention(self._states(tokens, encoded), encoded[0]), axis=1)
+        return tf.reshape(weights, (*tf.unstack(tf.shape(weights)[:2]), *grid))
+
     def attention(self, hidden: Any, keys: Any) -> Any:
         """The weights (captions, heads, steps, positions) of hidden states (captions, steps, units) on keys.
 
@@ -126,6 +134,12 @@ class Attention(Captioner):
         queries, keys = self._by_head(self.queries(hidden)), self._by_head(keys)
         scale = tf.cast(queries.shape[-1], queries.dtype) ** -0.5
         return tf.nn.softmax(tf.matmul(queries * scale, keys, transpose_b=True))
+
+    def _states(self, tokens: Any, encoded: Tensors, training: bool = False) -> Any:
+        """The LSTM's hidden states, (captions, steps, units)."""
+        words = self.word_dropout(self.embedding(tokens), training=training)
+        gates = gate_inputs(self.lstm, words) + encoded[3][:, None, :]
+        return lstm(self.lstm, gates, *self.start(encoded))
 
     def _output(self, hidden: Any, encoded: Tensors, training: bool = False) -> Any:
         import tensorflow as tf

@@ -63,6 +63,19 @@ class Captioner(keras.Model):
         """Sets the initial bias of the logits, (vocabulary_size,)."""
         raise NotImplementedError
 
+    def word_maps(self, tokens: Any, photo: Any) -> Any | None:
+        """Where the topology itself attends in the photo for each word, which explanations show beside saliency maps.
+
+        Args:
+            tokens: int32 (captions, steps).
+            photo: A photo for each caption, (captions, *feature_shape).
+
+        Returns:
+            Weights from 0 on, (captions, steps, rows, columns): those of step t belong to the word that follows token t. The
+            grid covers the photo, row 0 at its top. None if the topology has no such weights.
+        """
+        return None
+
     def call(self, inputs: Tensors, training: bool = False) -> Any:
         """The logits (captions, steps, vocabulary_size) of (tokens, a photo for each caption)."""
         tokens, photo = inputs
