@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 import conf
 from jobs.driver.runs.trained_run import require_trained
-from jobs.driver.sweep.space import parse_space
+from jobs.driver.sweep.space import parameters_of, parse_space
 from jobs.driver.sweep.study import SweepStudy
 from udfs.engine import attempts
 from udfs.errors import InputError
@@ -123,7 +123,7 @@ def test_a_killed_sweep_goes_on_where_it_was(tables):
 
     best = min(after, key=lambda trial: trial.value)
     assert line["metrics"]["best"] == {
-        "trial": best.number, "run": f"killed-{best.number:04d}", "value": best.value, "parameters": best.params,
+        "trial": best.number, "run": f"killed-{best.number:04d}", "value": best.value, "parameters": parameters_of(best),
     }  # fmt: skip
     for trial in after:
         require_trained(tables.job("evaluate").settings, f"killed-{trial.number:04d}")

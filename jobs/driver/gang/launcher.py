@@ -19,6 +19,7 @@ from jobs.driver.gang.event_server import EventServer
 from jobs.driver.gang.lease import Lease
 from jobs.driver.gang.preflight import wait_for_slots
 from jobs.driver.gang.watchdog import GangWatchdog
+from udfs.engine.driver_link import STOP
 from udfs.engine.events import FATAL, Event, Failed
 from udfs.engine.plan import Plan
 from udfs.engine.supervisor import run_member
@@ -90,8 +91,6 @@ def run_gang(
             return _run_attempt(spark, plan, settings, lease.attempt, receive, control)
         except GangFailed as error:
             failure = error.failure
-            if control.stop.is_set():
-                raise GangStopped(f"stopped by the driver in attempt {lease.attempt}") from error
             if failure.why in FATAL:
                 raise InputError(failure.error) from error
             if restart == recovery.max_restarts:
@@ -127,11 +126,16 @@ def _run_attempt(
     with EventServer(host, receive_event, watchdog.lost) as server, _guarded(spark, watchdog, server, control.stop):
         run = partial(run_member, plan.to_json(), server.address, attempt, cores)
         try:
-            return members.mapPartitions(run).collect()
+            summaries = members.mapPartitions(run).collect()
         except Py4JJavaError as error:
+            if control.stop.is_set():
+                raise GangStopped(f"stopped by the driver in attempt {attempt}") from error
             server.disconnect()
             server.wait_for_last_events(LAST_EVENTS_SECONDS)
             raise GangFailed(watchdog.cause() or _spark_failure(error)) from error
+    if not all(summaries):
+        raise GangStopped(f"stopped by the driver in attempt {attempt}")
+    return summaries
 
 
 @contextmanager
@@ -142,7 +146,7 @@ def _guarded(spark: SparkSession, watchdog: GangWatchdog, server: EventServer, s
     def guard() -> None:
         while not ended.wait(0.5):
             if stop.is_set() or watchdog.must_end():
-                server.disconnect()
+                server.disconnect(STOP if stop.is_set() else b"")
                 if not ended.wait(CANCEL_SECONDS):
                     context.cancelJobGroup(group)
                 return

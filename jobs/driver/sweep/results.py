@@ -9,6 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from jobs.driver.sweep.space import parameters_of
 from jobs.driver.sweep.study import SweepStudy
 
 STATES = {
@@ -147,7 +148,7 @@ def _row(trial: FrozenTrial) -> TrialRow:
         trial.value if trial.value is not None else steps.get(max(steps, default=0)),
         max(steps, default=0),
         notes.get("seconds"),
-        trial.params,
+        parameters_of(trial),
         notes.get("run", ""),
         notes.get("error", ""),
     )
@@ -158,7 +159,5 @@ def _score(value: float | None) -> str:
 
 
 def _plain(value: Any) -> str:
-    """A value as a configuration takes it; numbers with six digits."""
-    if value is None:
-        return "–"
-    return str(value).lower() if isinstance(value, bool) else f"{value:.6g}" if isinstance(value, float) else str(value)
+    """A value as a configuration takes it."""
+    return "–" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import Trial
+from optuna.trial import FrozenTrial, Trial
 
 from conf import Settings
 from conf.keys import keys_of
@@ -45,6 +45,11 @@ def parse_space(space: Mapping[str, Any]) -> dict[str, Distribution]:
 def draw(trial: Trial, space: Mapping[str, Distribution]) -> dict[str, Any]:
     """A trial's value of every searched key; a value that was drawn before stays."""
     return {name: _drawn(trial, name, values) for name, values in space.items()}
+
+
+def parameters_of(trial: FrozenTrial) -> dict[str, Any]:
+    """The values that a trial was trained with."""
+    return {name: _rounded(value, trial.distributions[name]) for name, value in trial.params.items()}
 
 
 def trial_settings(settings: Settings, run_id: str, parameters: Mapping[str, Any]) -> Settings:
@@ -131,4 +136,11 @@ def _drawn(trial: Trial, name: str, values: Distribution) -> Any:
         return trial.suggest_categorical(name, values.choices)
     if isinstance(values, IntDistribution):
         return trial.suggest_int(name, values.low, values.high, step=values.step, log=values.log)
-    return trial.suggest_float(name, values.low, values.high, step=values.step, log=values.log)
+    return _rounded(trial.suggest_float(name, values.low, values.high, step=values.step, log=values.log), values)
+
+
+def _rounded(value: Any, values: Distribution) -> Any:
+    """A number from a range with six digits, so that a command that was copied from a page trains the same."""
+    if not isinstance(values, FloatDistribution):
+        return value
+    return min(max(float(f"{value:.6g}"), values.low), values.high)

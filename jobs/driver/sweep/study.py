@@ -7,6 +7,7 @@ finished, and the trials that were interrupted with the values that they had.
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from conf.schema import Sweep
 from jobs.driver.runs.identity import require_same
-from jobs.driver.sweep.space import Distribution, draw
+from jobs.driver.sweep.space import Distribution, draw, parameters_of
 
 MAXIMISED = {"bleu4"}  # the other metric of train.monitor, val_loss, is minimised
 FEWEST_FOR_IMPORTANCE = 10  # finished trials; with fewer, the best tenth is a single one
@@ -111,7 +112,7 @@ class SweepStudy:
     def twin(self, parameters: Mapping[str, Any]) -> FrozenTrial | None:
         """A finished or pruned trial with the same values, whose training would be the same."""
         known = [trial for trial in self.trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-        return next((trial for trial in known if trial.params == parameters), None)
+        return next((trial for trial in known if parameters_of(trial) == parameters), None)
 
     def report(self, trial: Trial, epoch: int, value: float) -> bool:
         """Records the metric after an epoch; returns whether the trial should be pruned."""
@@ -131,12 +132,15 @@ class SweepStudy:
     def importances(self) -> dict[str, float]:
         """Each searched key's share in what sets the best tenth of the trials apart, largest first; sums to 1.
 
-        PED-ANOVA (Watanabe et al., IJCAI 2023) as Optuna computes it. Empty if too few trials have finished.
+        PED-ANOVA (Watanabe et al., IJCAI 2023) as Optuna computes it. Empty if it cannot be estimated: with too few finished
+        trials, with one searched key, or if the best tenth is no different from the rest.
         """
-        with self._lock:
-            if self.count(TrialState.COMPLETE) < FEWEST_FOR_IMPORTANCE:
-                return {}
-            return get_param_importances(self._study, evaluator=PedAnovaImportanceEvaluator())
+        if self.count(TrialState.COMPLETE) < FEWEST_FOR_IMPORTANCE:
+            return {}
+        with self._lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the last of these cases
+            shares = get_param_importances(self._study, evaluator=PedAnovaImportanceEvaluator())
+        return shares if len(set(shares.values())) > 1 else {}
 
     def _tell(self, trial: Trial, state: TrialState, value: float | None, notes: Mapping[str, Any]) -> None:
         with self._lock:
