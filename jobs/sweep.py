@@ -27,7 +27,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlparse
+from urllib.parse import urlparse
 
 from conf import Settings
 from jobs.driver.command import Outcome, run_job
@@ -102,14 +102,20 @@ def sweep_folder(settings: Settings, sweep_id: str) -> Path:
     """
     storage = settings.sweep.storage
     root = f"{runs_root(settings)}/_sweeps" if storage == "auto" else absolute(storage)
-    parts = urlparse(root)
-    if parts.scheme not in ("", "file"):
+    path = local_path(root)
+    if path is None:
         key = "paths.runs" if storage == "auto" else "sweep.storage"
         raise InputError(
             f"{key}: found {root}, expected a folder of the driver for the record of a sweep, which is appended to; set "
             "sweep.storage to a folder on a disk that outlives the driver"
         )
-    return Path(unquote(parts.path) if parts.scheme else root) / sweep_id
+    return Path(path) / sweep_id
+
+
+def local_path(uri: str) -> str | None:
+    """The path of a local file or folder, given as a path or a `file:` URI; None for any other URI."""
+    parts = urlparse(uri)
+    return {"": uri, "file": parts.path}.get(parts.scheme)
 
 
 def hold(folder: Path, settings: Settings) -> Lease:
@@ -134,7 +140,8 @@ def write_page(job: Job, study: SweepStudy, sweep_id: str, folder: Path) -> Swee
 
     result = result_of(study, sweep_id)
     if result.best is not None:
-        result = replace(result, config=run_folder(job.settings, result.best.run).config)
+        config = run_folder(job.settings, result.best.run).config
+        result = replace(result, config=local_path(config) or config)
     files.write_text(f"file://{folder / PAGE}", render_sweep(result))
     return result
 

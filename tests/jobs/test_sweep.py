@@ -125,6 +125,9 @@ def test_a_killed_sweep_goes_on_where_it_was(tables):
     assert line["metrics"]["best"] == {
         "trial": best.number, "run": f"killed-{best.number:04d}", "value": best.value, "parameters": parameters_of(best),
     }  # fmt: skip
+    config = tables.folder / "runs" / f"killed-{best.number:04d}" / "config.yaml"
+    assert conf.load(str(config)).optimizer.learning_rate == parameters_of(best)["optimizer.learning_rate"]
+    assert f"jobs/train.py --config {config} run.id=" in Path(line["metrics"]["page"]).read_text()
     for trial in after:
         require_trained(tables.job("evaluate").settings, f"killed-{trial.number:04d}")
     assert Path(line["metrics"]["page"]).read_text().count("<tr") == 5

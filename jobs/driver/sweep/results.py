@@ -56,7 +56,7 @@ class SweepResult:
         rows: The trials by number.
         best: The best finished trial, if any has finished.
         importances: Each searched key's importance, largest first; empty if too few trials have finished.
-        config: URI of the best run's settings.
+        config: The file of the best run's settings: a path, or a URI that must be copied to be used.
     """
 
     sweep_id: str
@@ -72,9 +72,14 @@ class SweepResult:
 
     @property
     def ranked(self) -> list[TrialRow]:
-        """The trials, best first; those without a comparable value last, in order of number."""
-        sign = -1 if self.is_maximised else 1
-        return sorted(self.rows, key=lambda row: (row.state != "finished", sign * (row.value or 0.0), row.number))
+        """The finished trials, best first, then pruned, failed and unfinished ones in order of number."""
+        sign, states = -1 if self.is_maximised else 1, list(STATES.values())
+        finished = [row for row in self.rows if row.state == "finished"]
+        others = [row for row in self.rows if row.state != "finished"]
+        return [
+            *sorted(finished, key=lambda row: (sign * row.value, row.number)),
+            *sorted(others, key=lambda row: (states.index(row.state), row.number)),
+        ]
 
     @property
     def best_so_far(self) -> tuple[list[int], list[float]]:
@@ -113,7 +118,7 @@ class SweepResult:
 
 
 def result_of(study: SweepStudy, sweep_id: str) -> SweepResult:
-    """The sweep as it stands; the URI of the best run's settings is added by the caller."""
+    """The sweep as it stands; the file of the best run's settings is added by the caller."""
     best = study.best
     return SweepResult(
         sweep_id,
