@@ -32,7 +32,7 @@ def tables(spark, drawn, tmp_path_factory) -> Workspace:
     """A workspace whose tables are ready for training."""
     folder = tmp_path_factory.mktemp("sweep")
     (folder / "corpus").symlink_to(drawn)
-    more = ["examples.shards=2", "storage.format=parquet", *QUICK_TRAINING, "train.validation_bleu=false"]
+    more = ["examples.shards=2", "storage.format=delta", *QUICK_TRAINING, "train.validation_bleu=false"]
     workspace = Workspace(folder, [*SMALL_NETWORK, *more, "sweep.cores=1"])
     for name in ("extract_features", "tokenize_captions", "build_examples"):
         workspace.run(name)
