@@ -121,6 +121,8 @@ class Search:
             self._delete_folder(run_id)
             self._log(trial, "pruned")
         except (InputError, GangFailed) as error:
+            if self._is_closed or job.spark.sparkContext._jsc.sc().isStopped():
+                raise  # the driver is ending, so the trial stays unfinished
             self.lease.require_held()
             reason = message_line(error, QUOTED)
             self.study.fail(trial, run=run_id, seconds=_seconds_since(began), error=reason)
