@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial
@@ -14,7 +14,7 @@ from conf.keys import keys_of
 from conf.schema import Sweep
 from conf.validation import ConfigError, checked_value, flatten, validated
 
-Distribution = IntDistribution | FloatDistribution | CategoricalDistribution
+Distribution: TypeAlias = IntDistribution | FloatDistribution | CategoricalDistribution
 EXAMPLE = "sweep.space.optimizer.learning_rate='{low: 1e-4, high: 1e-2, log: true}'"
 RANGE = {"low", "high", "log", "step"}
 # Trials are compared by one metric on one table, so neither may differ between them.
