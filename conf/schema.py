@@ -17,6 +17,7 @@ from conf.sections.results import (
     Gate,
     Log,
 )
+from conf.sections.sweep import Sweep
 from conf.sections.training import Communication, Model, Optimizer, Recovery, Run, SelfCritical, Tracking, Train
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "Sample",
     "Settings",
     "Storage",
+    "Sweep",
     "Text",
     "Tracking",
     "Train",
@@ -68,6 +70,7 @@ class Settings:
     communication: Communication = field(default_factory=Communication)
     recovery: Recovery = field(default_factory=Recovery)
     tracking: Tracking = field(default_factory=Tracking)
+    sweep: Sweep = field(default_factory=Sweep)
     evaluate: Evaluate = field(default_factory=Evaluate)
     decoding: Decoding = field(default_factory=Decoding)
     bootstrap: Bootstrap = field(default_factory=Bootstrap)

@@ -60,6 +60,33 @@ def validated(
         raise ConfigError(_explained(str(error), known, given)) from error
 
 
+def checked_value(kind: type, name: str, value: Any) -> Any:
+    """A value of one key, converted to the key's type. Rules across keys are not checked.
+
+    Args:
+        kind: A configuration class.
+        name: A dotted key of it, or of an entry of one of its mappings (`model.options.heads`).
+
+    Raises:
+        ConfigError: For a wrong type, or a value out of the key's bounds.
+    """
+    known = keys_of(kind)
+    mapping = "" if name in known else _mapping_of(name, known)
+    if mapping is None:
+        raise ConfigError(_unknown(name, known, {}, ""))
+    key, hint = known[mapping or name], kind
+    for part in key.name.split("."):
+        hint = get_type_hints(hint, include_extras=True)[part]
+    try:
+        if mapping:
+            return msgspec.convert({"": value}, hint, strict=False)[""]
+        return msgspec.convert(_checked_value(key, value), hint, strict=False)
+    except msgspec.ValidationError as error:
+        if mapping:
+            raise ConfigError(f"{name}: found {value!r}, {PATH.sub('', str(error))}; change it") from error
+        raise ConfigError(_explained(f"{error} - at `$.{name}`", known, {name: value})) from error
+
+
 def flatten(kind: type, tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(dotted key, value) pairs of a nested mapping; it descends where the class has a section."""
     hints = get_type_hints(kind)

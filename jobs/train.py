@@ -25,26 +25,21 @@ What it can do:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from conf import to_yaml
 from jobs.driver.command import Outcome, run_job
-from jobs.driver.corpus.vocabulary import stored_model
 from jobs.driver.gang.launcher import run_gang
 from jobs.driver.gang.lease import Lease
-from jobs.driver.gang.mlflow_logger import mlflow_logger
-from jobs.driver.gang.preflight import require_cluster, require_members
+from jobs.driver.gang.preflight import require_cluster
 from jobs.driver.gang.progress import TrainingProgress
+from jobs.driver.gang.training import Training
 from jobs.driver.job import Job
 from jobs.driver.runs.identity import require_same
 from jobs.driver.runs.phases import phases
-from jobs.driver.runs.registry import read_json, record_run, write_json
+from jobs.driver.runs.registry import read_json
 from jobs.driver.runs.training_plan import RunSpec, make_plan, specify_run
 from jobs.driver.runs.training_source import TrainingSource, training_source
 from udfs import files
-from udfs.captioner.memory import worker_bytes
-from udfs.engine.events import Event
 from udfs.engine.plan import Plan
 from udfs.errors import InputError
 
@@ -91,38 +86,20 @@ def train(job: Job, run: RunSpec, plan: Plan, lease: Lease, photos: int) -> tupl
     Returns:
         The version of the table `runs`, and the metrics of the best epoch.
     """
-    settings, workers = job.settings, job.settings.train.workers
-    require_members(job.spark, workers, run.files, lease.attempt, worker_bytes(plan.task, plan, workers))
-    config = to_yaml(settings)
-    prepare_folder(job, run, config)
-    record_run(job, run.id, config, run.source.versions, {}, "running")
+    settings, training = job.settings, Training(job, run, plan)
+    training.begin(lease.attempt)
     job.log.info(
-        f"run {run.id}, attempt {lease.attempt}: {workers} workers, {photos} photos, {plan.epochs} epochs, {run.files.uri}"
+        f"run {run.id}, attempt {lease.attempt}: {settings.train.workers} workers, {photos} photos, {plan.epochs} epochs, "
+        f"{run.files.uri}"
     )
-    metrics = run_gang(job.spark, plan, settings, lease, event_receiver(job, run, plan))[0]
+    progress = TrainingProgress(plan.epochs, plan.train.total, plan.task.example_unit, settings.train.progress_seconds)
+    metrics = run_gang(job.spark, plan, settings, lease, training.receiver(progress))[0]
     lease.require_held()
-    numbers = {name: value for name, value in metrics.items() if name not in ("diagnosis", "stopped")}
-    version = record_run(job, run.id, config, run.source.versions, numbers, "trained")
-    write_json(run.files.training, {"version": version, "metrics": metrics})
+    version = training.finish(metrics)
     if reason := metrics.get("stopped"):
         job.log.warning(f"training stopped: {reason}; the model has the weights of epoch {metrics['best_epoch']}")
     job.log.info(f"{metrics['diagnosis']['words']} (the rule: {metrics['diagnosis']['rule']})")
     return version, metrics
-
-
-def event_receiver(job: Job, run: RunSpec, plan: Plan) -> Callable[[Event], None]:
-    """What receives the workers' events: the display of the progress, and MLflow if it is configured."""
-    receivers: list[Callable[[Event], None] | None] = [
-        TrainingProgress(plan.epochs, plan.train.total, plan.task.example_unit, job.settings.train.progress_seconds),
-        mlflow_logger(job.settings.tracking, run.files, run.id, run.identity),
-    ]
-
-    def receive(event: Event) -> None:
-        for receiver in receivers:
-            if receiver is not None:
-                receiver(event)
-
-    return receive
 
 
 def require_shards(job: Job, plan: Plan, photos: int) -> None:
@@ -144,25 +121,6 @@ def uneven_shards(shards: int, workers: int) -> str | None:
         f"examples.shards: with {shards} shards for {workers} workers, some workers read {most}, so a step takes "
         f"{most * workers / shards - 1:.0%} longer than with {most * workers} shards, which divide evenly"
     )
-
-
-def prepare_folder(job: Job, run: RunSpec, config: str) -> None:
-    """Writes what describes the run before it starts."""
-    source = run.source
-    vocabulary = job.warehouse.table("vocabulary").read(source.versions["vocabulary"])
-    files.write_text(run.files.config, config)
-    write_json(
-        run.files.vocabulary,
-        {
-            "fingerprint": source.provenance["vocabulary"],
-            "max_length": source.provenance["max_length"],
-            "tokenizer": source.tokenizer,
-            "tokens": [row.token for row in vocabulary.orderBy("token_id").select("token").collect()],
-        },
-    )
-    if model := stored_model(vocabulary):
-        files.write_bytes(run.files.subwords, model)
-    write_json(run.files.about, run.about)
 
 
 if __name__ == "__main__":

@@ -29,9 +29,10 @@ def imports_of(folder: Path) -> dict[str, Path]:
 
 
 def declared() -> set[str]:
-    """The distributions that the project depends on, with normalized names."""
+    """The distributions that the project and its sweeps depend on, with normalized names."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return {normalized(re.match(r"[\w.-]+", line)[0]) for line in project["dependencies"]}
+    lines = [*project["dependencies"], *project["optional-dependencies"]["sweep"]]
+    return {normalized(re.match(r"[\w.-]+", line)[0]) for line in lines}
 
 
 def normalized(distribution: str) -> str:

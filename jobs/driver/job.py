@@ -42,6 +42,12 @@ class Job:
         log.setLevel(self.settings.log.level.upper())
         return log
 
+    def in_same_session(self, name: str, settings: Settings) -> Job:
+        """Another job with other settings, which uses this one's Spark session."""
+        other = Job(name, settings)
+        other.spark = self.spark
+        return other
+
     def close(self) -> None:
         """Stops the Spark session, except on Databricks, where the cluster owns it."""
         session = SparkSession.getActiveSession()

@@ -66,6 +66,9 @@ def run_worker(
     Args:
         leave_together: Returns when every member has its result.
 
+    Returns:
+        The summary; empty if the driver stopped the gang.
+
     Raises:
         RuntimeError: If the worker fails.
     """
@@ -82,6 +85,8 @@ def run_worker(
         finally:
             process.kill()
             code = process.wait()
+        if link.is_stopped:
+            return {}
         log.seek(0)
         failure = failure_of(last, code, member, log.readlines()[-LAST_LINES:])
     link.send(failure)

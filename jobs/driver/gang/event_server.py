@@ -32,7 +32,7 @@ class EventServer:
         self._receive, self._lost = receive, lost
         self._lock = threading.Lock()
         self._connections: set[socket.socket] = set()
-        self._is_closed = False
+        self._is_closed, self._farewell = False, b""
         listener = listening_socket(backlog=1024)
         self._admission = Admission(listener, token, self._admit)
         self.address: dict[str, Any] = {"host": bare_host(host), "port": listener.getsockname()[1], "token": token}
@@ -60,11 +60,16 @@ class EventServer:
                 with self._lock:
                     self._lost(rank)
 
-    def disconnect(self) -> None:
-        """Closes every connection from this side. The members then kill their workers, send their last events, and fail."""
-        self._is_closed = True
+    def disconnect(self, farewell: bytes = b"") -> None:
+        """Closes every connection from this side. The members then kill their workers, send their last events, and fail.
+
+        Args:
+            farewell: STOP makes them leave without failing.
+        """
+        self._is_closed, self._farewell = True, self._farewell or farewell
         for connection in list(self._connections):
             try:
+                connection.sendall(self._farewell)
                 connection.shutdown(socket.SHUT_WR)
             except OSError:
                 continue

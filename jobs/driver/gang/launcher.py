@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from jobs.driver.gang.event_server import EventServer
 from jobs.driver.gang.lease import Lease
 from jobs.driver.gang.preflight import wait_for_slots
 from jobs.driver.gang.watchdog import GangWatchdog
+from udfs.engine.driver_link import STOP
 from udfs.engine.events import FATAL, Event, Failed
 from udfs.engine.plan import Plan
 from udfs.engine.supervisor import run_member
@@ -38,8 +39,30 @@ class GangFailed(RuntimeError):
         super().__init__(failure.error + (f"; its last lines:\n{failure.lines}" if failure.lines else ""))
 
 
+class GangStopped(RuntimeError):
+    """The gang was ended because the driver no longer wants its result."""
+
+
+@dataclass(frozen=True)
+class GangControl:
+    """What the driver decides about a gang besides its plan.
+
+    Attributes:
+        cores: Threads of each worker; 0 for `spark.task.cpus`.
+        stop: Ends the gang once it is set, within two seconds or so. The workers' last checkpoint remains.
+    """
+
+    cores: int = 0
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
 def run_gang(
-    spark: SparkSession, plan: Plan, settings: Settings, lease: Lease, receive: Callable[[Event], None]
+    spark: SparkSession,
+    plan: Plan,
+    settings: Settings,
+    lease: Lease,
+    receive: Callable[[Event], None],
+    control: GangControl | None = None,
 ) -> list[dict[str, Any]]:
     """Trains a plan with `train.workers` workers.
 
@@ -49,21 +72,23 @@ def run_gang(
     Args:
         lease: The driver's lease on the run; every restart is a new attempt.
         receive: Called with the workers' events.
+        control: The workers' threads, and how to stop them early.
 
     Returns:
         Each worker's summary, by rank.
 
     Raises:
         GangFailed: If the last attempt failed.
+        GangStopped: If the driver stopped the gang before it was done.
         InputError: If another attempt would fail in the same way.
     """
-    recovery = settings.recovery
+    recovery, control = settings.recovery, control or GangControl()
     for restart in range(recovery.max_restarts + 1):
         if restart:
             wait_for_slots(spark, settings.train.workers, recovery.start_timeout)
             lease.begin_attempt()
         try:
-            return _run_attempt(spark, plan, settings, lease.attempt, receive)
+            return _run_attempt(spark, plan, settings, lease.attempt, receive, control)
         except GangFailed as error:
             failure = error.failure
             if failure.why in FATAL:
@@ -75,15 +100,21 @@ def run_gang(
                 f"attempt {lease.attempt} failed: {failure.error}; restarting in {pause:.0f} s from the last checkpoint "
                 f"({recovery.max_restarts - restart} restarts left)"
             )
-        time.sleep(pause)
+        if control.stop.wait(pause):
+            raise GangStopped(f"stopped by the driver after attempt {lease.attempt}")
     raise AssertionError("unreachable")
 
 
 def _run_attempt(
-    spark: SparkSession, plan: Plan, settings: Settings, attempt: int, receive: Callable[[Event], None]
+    spark: SparkSession,
+    plan: Plan,
+    settings: Settings,
+    attempt: int,
+    receive: Callable[[Event], None],
+    control: GangControl,
 ) -> list[dict[str, Any]]:
     workers, recovery = settings.train.workers, settings.recovery
-    cores = int(spark.sparkContext.getConf().get("spark.task.cpus", "1") or 1)
+    cores = control.cores or int(spark.sparkContext.getConf().get("spark.task.cpus", "1") or 1)
     watchdog = GangWatchdog(workers, recovery.start_timeout, recovery.stall_timeout)
 
     def receive_event(event: Event) -> None:
@@ -92,25 +123,30 @@ def _run_attempt(
 
     members = spark.sparkContext.parallelize(range(workers), workers).barrier()
     host = spark.conf.get("spark.driver.host") or socket.gethostname()
-    with EventServer(host, receive_event, watchdog.lost) as server, _guarded(spark, watchdog, server):
+    with EventServer(host, receive_event, watchdog.lost) as server, _guarded(spark, watchdog, server, control.stop):
         run = partial(run_member, plan.to_json(), server.address, attempt, cores)
         try:
-            return members.mapPartitions(run).collect()
+            summaries = members.mapPartitions(run).collect()
         except Py4JJavaError as error:
+            if control.stop.is_set():
+                raise GangStopped(f"stopped by the driver in attempt {attempt}") from error
             server.disconnect()
             server.wait_for_last_events(LAST_EVENTS_SECONDS)
             raise GangFailed(watchdog.cause() or _spark_failure(error)) from error
+    if not all(summaries):
+        raise GangStopped(f"stopped by the driver in attempt {attempt}")
+    return summaries
 
 
 @contextmanager
-def _guarded(spark: SparkSession, watchdog: GangWatchdog, server: EventServer) -> Iterator[None]:
-    """Ends the stage that is started inside if it hangs: by disconnecting its members, then by cancelling it."""
+def _guarded(spark: SparkSession, watchdog: GangWatchdog, server: EventServer, stop: threading.Event) -> Iterator[None]:
+    """Ends the stage that is started inside if it hangs or is stopped: disconnects its members, then cancels it."""
     context, ended, group = spark.sparkContext, threading.Event(), f"training-{id(watchdog)}"
 
     def guard() -> None:
         while not ended.wait(0.5):
-            if watchdog.must_end():
-                server.disconnect()
+            if stop.is_set() or watchdog.must_end():
+                server.disconnect(STOP if stop.is_set() else b"")
                 if not ended.wait(CANCEL_SECONDS):
                     context.cancelJobGroup(group)
                 return

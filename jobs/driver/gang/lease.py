@@ -28,6 +28,7 @@ class Lease:
         folder: The run's folder.
         timeout: Seconds without a heartbeat after which a holder counts as gone. The hosts' clocks must agree more closely.
         take_over: Take the run from another holder.
+        key: The configuration key that names the run, for messages. A sweep's folder is held in the same way.
 
     Attributes:
         attempt: The number of the attempt that holds the run.
@@ -36,15 +37,15 @@ class Lease:
         InputError: If another driver holds the run; the message names it.
     """
 
-    def __init__(self, folder: RunFolder, timeout: float, take_over: bool):
-        self.folder, self.timeout = folder, timeout
+    def __init__(self, folder: RunFolder, timeout: float, take_over: bool, key: str = "run.id"):
+        self.folder, self.timeout, self.key = folder, timeout, key
         current = attempts.newest(folder)
         holder = self._holder(current)
         if holder and not take_over:
             raise InputError(
-                f"run.id: {folder.uri} is held by attempt {current} of process {holder['pid']} on {holder['host']} since "
-                f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(holder['time']))} UTC; wait for it, choose another run.id, or "
-                "set recovery.take_over=true to take the run from it"
+                f"{key}: {folder.uri} is held by attempt {current} of process {holder['pid']} on {holder['host']} since "
+                f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(holder['time']))} UTC; wait for it, choose another {key}, or "
+                "set recovery.take_over=true to take it over"
             )
         self.attempt = current
         self._released = threading.Event()
@@ -56,7 +57,7 @@ class Lease:
         try:
             self.attempt = attempts.begin(self.folder, self.attempt, _this_process())
         except attempts.Superseded as error:
-            raise InputError(f"run.id: {error}; choose another run.id, or wait for it") from error
+            raise InputError(f"{self.key}: {error}; choose another {self.key}, or wait for it") from error
         return self.attempt
 
     def __enter__(self) -> Lease:
@@ -76,7 +77,7 @@ class Lease:
         try:
             attempts.RunWriter(self.folder, self.attempt).require_newest()
         except attempts.Superseded as error:
-            raise InputError(f"run.id: {error}; its driver continues the run") from error
+            raise InputError(f"{self.key}: {error}; its driver continues the run") from error
 
     def _send_heartbeats(self) -> None:
         while not self._released.wait(self.timeout / 6):

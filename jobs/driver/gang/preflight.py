@@ -22,8 +22,11 @@ ENCRYPTION = ("spark.network.crypto.enabled", "spark.ssl.rpc.enabled", "spark.ss
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-def require_cluster(spark: SparkSession, settings: Settings) -> None:
-    """Checks that a barrier stage of `train.workers` tasks can start.
+def require_cluster(spark: SparkSession, settings: Settings, key: str = "train.workers") -> None:
+    """Checks that so many tasks of barrier stages can run at once as a key of the configuration says.
+
+    Args:
+        key: `train.workers`, or `sweep.parallel` for gangs of one worker.
 
     Raises:
         InputError: If it cannot; the message names the key to change.
@@ -40,10 +43,11 @@ def require_cluster(spark: SparkSession, settings: Settings) -> None:
             f"{encrypted[0]}: found true, but TensorFlow's workers exchange gradients over plain gRPC; set "
             "recovery.allow_plain_grpc=true if their network is trusted, or train with train.workers=1 on one host"
         )
-    wait_for_slots(spark, settings.train.workers, settings.recovery.start_timeout)
+    tasks = settings.train.workers if key == "train.workers" else settings.sweep.parallel
+    wait_for_slots(spark, tasks, settings.recovery.start_timeout, key)
 
 
-def wait_for_slots(spark: SparkSession, workers: int, seconds: float) -> None:
+def wait_for_slots(spark: SparkSession, workers: int, seconds: float, key: str = "train.workers") -> None:
     """Waits until so many tasks can run at once, because executors may still be registering.
 
     Without this check, Spark would only log warnings about missing slots, for ten minutes.
@@ -58,8 +62,8 @@ def wait_for_slots(spark: SparkSession, workers: int, seconds: float) -> None:
         if time.monotonic() > deadline:
             remedy = f"--master local[{workers}]" if is_local else "more executors or cores (spark.cores.max)"
             raise InputError(
-                f"train.workers: found {workers}, but Spark ({master}) has {slots} task slots; "
-                f"give {remedy}, lower spark.task.cpus, or set train.workers={max(slots, 1)}"
+                f"{key}: found {workers}, but Spark ({master}) has {slots} task slots; "
+                f"give {remedy}, lower spark.task.cpus, or set {key}={max(slots, 1)}"
             )
         time.sleep(0.5)
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from jobs.driver.page import score_tables, sections
 from jobs.driver.page.collect import Page
 
 
-def render(page: Page) -> str:
-    """Returns the page as one HTML document that loads no other file."""
+def template(name: str) -> Template:
+    """A template of this folder, with the page's style and the filters for figures."""
     folder = files(__package__)
     environment = Environment(
         autoescape=True,
@@ -23,11 +23,16 @@ def render(page: Page) -> str:
     )
     number, percent = score_tables.number, score_tables.percent
     environment.filters |= {"score": score_tables.score, "percent": percent, "number": number}
+    style = Markup((folder / "page.css").read_text(encoding="utf-8"))
+    return environment.get_template(name, globals={"style": style, "number": number, "percent": percent})
+
+
+def render(page: Page) -> str:
+    """Returns the page as one HTML document that loads no other file."""
     metrics = page.evaluations.get(page.split, {}).get("metrics", {})
     monitor = page.identity.get("train.monitor", "val_loss")
-    return environment.get_template("page.html.j2").render(
+    return template("page.html.j2").render(
         page=page,
-        style=Markup((folder / "page.css").read_text(encoding="utf-8")),
         tiles=score_tables.tiles(metrics),
         order=score_tables.SCORES,
         scores={split: score_tables.tables(done["metrics"]) for split, done in page.evaluations.items()},
@@ -38,6 +43,4 @@ def render(page: Page) -> str:
         workers=sections.workers(page.history),
         worker_chart=sections.worker_chart(page.history),
         search_of=sections.search_of,
-        number=number,
-        percent=percent,
     )

@@ -47,26 +47,32 @@ def fingerprint_of(identity: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def require_same(saved: dict[str, Any], wanted: dict[str, Any], run_id: str) -> None:
-    """Checks that a run may be continued.
+def require_same(saved: dict[str, Any], wanted: dict[str, Any], name: str, key: str = "run.id") -> None:
+    """Checks that a run may be continued, or a sweep.
+
+    Args:
+        saved: The identity that it was created with.
+        wanted: The identity that the configuration and the tables mean now.
+        name: Its id.
+        key: The configuration key of its id: `run.id` or `sweep.id`.
 
     Raises:
         InputError: If the run was created with different settings or tables, or by a version with other names for settings.
     """
     if saved.keys() & RENAMED.keys():
         raise InputError(
-            f"run.id: the run {run_id} was created by version 0.1, whose settings have other names; choose another run.id"
+            f"run.id: the run {name} was created by version 0.1, whose settings have other names; choose another run.id"
         )
     keys = keys_of(Settings)
     differing = []
-    for name in sorted({*saved, *wanted}):
-        original = keys[name].original if name in keys and name != WORKERS else None
-        before, now = saved.get(name, original), wanted.get(name, original)
+    for setting in sorted({*saved, *wanted}):
+        original = keys[setting].original if setting in keys and setting != WORKERS else None
+        before, now = saved.get(setting, original), wanted.get(setting, original)
         if before != now:
-            differing.append(f"{name} was {before!r} and is {now!r}")
+            differing.append(f"{setting} was {before!r} and is {now!r}")
     if differing:
         raise InputError(
-            f"run.id: the run {run_id} was created with different settings: {'; '.join(differing)}; choose another run.id, or "
+            f"{key}: the {key[:-3]} {name} was created with different settings: {'; '.join(differing)}; choose another {key}, or "
             "leave it at auto"
         )
 

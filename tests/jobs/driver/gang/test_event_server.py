@@ -13,7 +13,7 @@ import pytest
 
 from jobs.driver.gang import admission
 from jobs.driver.gang.event_server import EventServer
-from udfs.engine.driver_link import DriverLink
+from udfs.engine.driver_link import STOP, DriverLink
 from udfs.engine.events import Event, Heartbeat, encode
 
 
@@ -89,6 +89,26 @@ def test_a_member_is_told_when_the_driver_ends_the_attempt(driver):
     assert not link.is_closed(0)
     driver.server.disconnect()
     assert link.is_closed(5)
+
+
+def test_a_member_that_connects_after_the_others_were_stopped_is_stopped_too(driver):
+    early = DriverLink(**driver.server.address)
+    early.send(Heartbeat(0, "running"))
+    driver.wait_for(lambda: driver.events)
+    driver.server.disconnect(STOP)
+    late = DriverLink(**driver.server.address)
+    for link in (early, late):
+        assert link.is_closed(5)
+        assert link.is_stopped
+
+
+def test_a_member_whose_driver_is_gone_is_not_stopped_but_lost(driver):
+    link = DriverLink(**driver.server.address)
+    link.send(Heartbeat(0, "running"))
+    driver.wait_for(lambda: driver.events)
+    driver.server.disconnect()
+    assert link.is_closed(5)
+    assert not link.is_stopped
 
 
 def test_a_token_in_several_pieces_is_one(driver):
