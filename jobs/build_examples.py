@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 
 from conf import Settings
 from jobs.driver.command import Outcome, run_job
-from jobs.driver.corpus.configured_extractor import fingerprint_of
+from jobs.driver.corpus.configured_extractor import extractor_of
 from jobs.driver.corpus.feature_tables import require_cells
 from jobs.driver.job import Job
 from jobs.driver.runs.phases import training_fingerprint
@@ -30,6 +30,7 @@ from jobs.driver.runs.stored_results import stored_tables
 from jobs.driver.runs.training_source import table_versions
 from jobs.driver.tables.quarantine import quarantine
 from udfs.errors import InputError
+from udfs.vision.features import FEATURE, MIRRORED
 
 ONE_ROW_GROUP = 2**28  # bytes; examples.rows_per_file keeps files far below it
 LAYOUT = {
@@ -45,23 +46,20 @@ def main(job: Job) -> Outcome:
     _, vocabulary_version = pinned(job, "vocabulary", "tokenize_captions")
     features, features_version = pinned(job, "features", "extract_features")
     require_cells(features, "features")
-    extractor = fingerprint_of(settings)
+    extractor = extractor_of(settings).fingerprint
     cleaning = check_tokens(job, tokens_version, vocabulary_version)
     made_from = {
         "tokens": tokens_version, "vocabulary": vocabulary_version, "features": features_version, "extractor": extractor,
         "validation_split": settings.corpus.validation_split,
         "shards": settings.examples.shards, "rows_per_file": settings.examples.rows_per_file,
     }  # fmt: skip
+    if settings.extractor.mirrored:
+        made_from["mirrored"] = extractor_of(settings).mirrored.fingerprint
     if stored := stored_tables({"examples": table}, made_from):
         note, versions = stored
         return outcome(settings, note, versions["examples"], written=0)
 
-    features = features.where(F.col("extractor") == extractor)
-    if features.isEmpty():
-        raise InputError(
-            f"table features: found no rows of {extractor}, the extractor of this configuration; run "
-            "jobs/extract_features.py with the same extractor settings"
-        )
+    features = features_of(features, extractor, made_from.get("mirrored"))
     captions = join_captions(tokens, settings.corpus.validation_split, cleaning["max_length"])
     joined = captions.join(features, "image_id", "full").where("in_a_used_split OR in_a_used_split IS NULL")
     joined = joined.persist(StorageLevel.DISK_ONLY)
@@ -78,6 +76,28 @@ def main(job: Job) -> Outcome:
     rows = deal(complete, settings.examples.shards, settings.examples.rows_per_file)
     version = table.replace(rows, note, partition_by=["split", "shard", "part"], options=LAYOUT)
     return outcome(settings, note, version, written=note["rows"])
+
+
+def features_of(features: DataFrame, extractor: str, mirrored: str | None) -> DataFrame:
+    """The rows of an extractor, with the column `mirrored_feature` if the extractor of the mirrored photos is named.
+
+    Raises:
+        InputError: There are none, or a photo's mirrored feature is missing or of another content.
+    """
+    rows = features.where(F.col("extractor") == extractor)
+    remedy = "run jobs/extract_features.py with the same extractor settings"
+    if rows.isEmpty():
+        raise InputError(f"table features: found no rows of {extractor}, the extractor of this configuration; {remedy}")
+    if mirrored is None:
+        return rows
+    of_mirrored = features.where(F.col("extractor") == mirrored)
+    of_mirrored = of_mirrored.select("image_id", "content_hash", F.col(FEATURE).alias(MIRRORED))
+    rows = rows.join(of_mirrored, ["image_id", "content_hash"], "left")
+    if missing := rows.where(F.col(MIRRORED).isNull()).count():
+        raise InputError(
+            f"extractor.mirrored: {missing} photos have no mirrored feature in the table features; {remedy}"
+        )
+    return rows
 
 
 def outcome(settings: Settings, note: dict[str, Any], version: int, written: int) -> Outcome:
@@ -160,9 +180,10 @@ def deal(complete: DataFrame, shards: int, rows_per_file: int) -> DataFrame:
     order = Window.partitionBy("split").orderBy(F.sha2("image_id", 256), "image_id")
     place = complete.select("image_id", "split").withColumn("place", F.row_number().over(order) - 1)
     shard, depth = F.col("place") % shards, F.floor(F.col("place") / shards)
+    mirrored = [MIRRORED] if MIRRORED in complete.columns else []
     rows = complete.join(place, ["image_id", "split"]).select(
         "image_id", "split", shard.cast("int").alias("shard"), F.floor(depth / rows_per_file).cast("int").alias("part"),
-        "place", "feature", "feature_shape", "token_ids", "caption_count",
+        "place", FEATURE, *mirrored, "feature_shape", "token_ids", "caption_count",
     )  # fmt: skip
     files = ["split", "shard", "part"]
     return rows.repartition(*files).sortWithinPartitions(*files, "place").drop("place")

@@ -10,12 +10,14 @@ Keys:
     extractor.name, extractor.layer, extractor.pooling: the network, and which of its outputs is the feature.
     extractor.weights: pretrained weights, a weights file, or random ones.
     extractor.precision, extractor.batch_size: how the network computes.
+    extractor.mirrored: compute the features of mirrored photos too.
     extractor.recompute: compute all features again.
 """
 
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 
 from jobs.driver.command import Outcome, run_job
 from jobs.driver.corpus.configured_extractor import resolve_extractor, ship_weights
@@ -33,7 +35,12 @@ def main(job: Job) -> Outcome:
         return Outcome(metrics={"photos": {"folder": folder, "files": photos}})
     with tempfile.TemporaryDirectory() as scratch:  # executors may fetch the weights from here as long as the job runs
         extractor, weights_file = resolve_extractor(job.settings, scratch)
-        extraction = update_features(job, folder, extractor, ship_weights(job.spark, weights_file))
+        weights = ship_weights(job.spark, weights_file)
+        extraction, metrics = update_features(job, folder, extractor, weights), {}
+        if job.settings.extractor.mirrored:
+            mirrored = update_features(job, folder, extractor.mirrored, weights)
+            metrics["mirrored"] = {"written": mirrored.written, "unchanged": mirrored.unchanged}
+            extraction = replace(extraction, version=mirrored.version)
     return Outcome(
         table="features",
         version=extraction.version,
@@ -42,7 +49,7 @@ def main(job: Job) -> Outcome:
         written=extraction.written,
         unchanged=extraction.unchanged,
         quarantined=extraction.quarantined,
-        metrics={"extractor": extractor.fingerprint, "notes": extraction.notes},
+        metrics={"extractor": extractor.fingerprint, "notes": extraction.notes, **metrics},
     )
 
 

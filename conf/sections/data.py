@@ -95,6 +95,9 @@ class Extractor:
         Literal["antialias", "nearest"],
         key("how photos get the network's size: bilinear with antialiasing, or the nearest pixel as in the thesis"),
     ] = "antialias"
+    mirrored: Annotated[
+        bool, key("compute the features of mirrored photos too, of which train.mirror_share trains on some")
+    ] = False
     recompute: Annotated[bool, key("compute all features again; replaces a table that an earlier version wrote")] = (
         False
     )

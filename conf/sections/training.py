@@ -103,6 +103,14 @@ class Train:
         Literal["captions", "photos"],
         training_key("what a batch is counted in; photos: all captions of a photo are in the same batch"),
     ] = "captions"
+    mirror_share: Annotated[
+        float,
+        training_key(
+            "share of the training photos that are seen mirrored, drawn anew in each pass; needs extractor.mirrored",
+            low=0.0,
+            high=1.0,
+        ),
+    ] = 0.0
     bucket_by_length: Annotated[
         int, training_key("batches across which captions are grouped by length; 0 mixes all lengths", low=0)
     ] = 0

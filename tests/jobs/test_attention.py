@@ -13,14 +13,16 @@ from PIL import Image
 from jobs.driver.runs.training_plan import make_plan, specify_run
 from udfs.engine.events import Epoch
 from udfs.engine.reader import read_file
+from udfs.errors import InputError
 from udfs.explain.strip import Method, Word, draw_strip
 
 ATTENTION = [
-    "extractor.layer=block_3_depthwise_relu", "extractor.pooling=none", "examples.shards=3", "storage.format=parquet",
+    "extractor.layer=block_3_depthwise_relu", "extractor.pooling=none",
+    "extractor.mirrored=true", "examples.shards=3", "storage.format=parquet",
     "model.topology=attention",
     "model.options={heads: 2, key_dim: 8, value_dim: 12}", "model.embedding_dim=16", "model.lstm_units=12",
     "model.tie_embeddings=false", "model.initial_bias=frequencies", "train.batch_unit=photos", "train.batch_size=8",
-    "optimizer.warmup_steps=3", "train.epochs=3",
+    "train.mirror_share=0.5", "optimizer.warmup_steps=3", "train.epochs=3",
 ]  # fmt: skip
 
 
@@ -104,6 +106,19 @@ def test_self_critical_training_is_exact_at_any_number_of_workers_and_after_a_ki
     assert largest_relative_difference(alone, killed) < 1e-9
 
 
+def test_the_examples_hold_the_features_of_mirrored_photos(workspace):
+    features = workspace.table("features").read().toPandas()
+    by_extractor = [rows.set_index("image_id").feature.map(bytes) for _, rows in features.groupby("extractor")]
+    examples = workspace.table("examples").read().toPandas().set_index("image_id")
+    assert [len(rows) for rows in by_extractor] == [40, 40]
+    pairs = {(bytes(row.feature), bytes(row.mirrored_feature)) for row in examples.itertuples()}
+    expected = {
+        (first[name], second[name]) for first, second in [by_extractor, by_extractor[::-1]] for name in examples.index
+    }
+    assert len(pairs) == len(examples)
+    assert pairs < expected
+
+
 def test_a_second_phase_begins_with_the_run_that_the_first_phase_is(workspace, trained):
     second = ["run.id=second", "train.second_phase={train: {objective: self_critical, epochs: 1, steps_per_epoch: 2}}"]
     outcome = workspace.run("train", *second)
@@ -120,3 +135,9 @@ def test_features_are_centred_by_the_training_photos_and_the_model_keeps_that(pl
     np.testing.assert_allclose(found.mean, flat.mean(axis=0), rtol=1e-6)
     np.testing.assert_allclose(found.deviation, [np.sqrt(flat.var(axis=0).mean())], rtol=1e-6)
     assert plan.task.build_model().shape.normalisation == found
+
+
+def test_training_on_mirrored_photos_needs_their_features(workspace):
+    workspace.run("build_examples", "extractor.mirrored=false")
+    with pytest.raises(InputError, match=r"train.mirror_share: .*extractor.mirrored=true"):
+        workspace.run("train", "extractor.mirrored=false", "train.epochs=1")

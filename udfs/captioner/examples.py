@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from udfs.engine.task import Batch
+
+MIRRORING = 1  # distinguishes these random numbers from those of the order
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,21 @@ class CaptionExamples:
         tokens: int32 (rows, captions, width); unused captions are zeros.
         counts: Captions per row.
         by_photo: Whether an example is a photo with all of its captions; otherwise it is a caption with its photo.
+        mirrored: Features of the mirrored photos, as `photo`; None if they are not used.
+        is_mirrored: Rows whose photo is mirrored, bool (rows,); None for none.
     """
 
     photo: np.ndarray
     tokens: np.ndarray
     counts: np.ndarray
     by_photo: bool = False
+    mirrored: np.ndarray | None = None
+    is_mirrored: np.ndarray | None = None
+
+    def with_some_mirrored(self, share: float, seed: tuple[int, ...]) -> CaptionExamples:
+        """The same examples with this share of the photos mirrored, which the seed determines."""
+        drawn = np.random.default_rng((*seed, MIRRORING)).random(len(self.counts)) < share
+        return replace(self, is_mirrored=drawn)
 
     def __len__(self) -> int:
         return len(self.counts) if self.by_photo else int(self.counts.sum())
@@ -42,7 +53,14 @@ class CaptionExamples:
         else:
             rows, captions = (places[positions] for places in self._places)
             photos, photo_of_caption = np.unique(rows, return_inverse=True)
-        return self.tokens[rows, captions], photo_of_caption.astype("int32"), self.photo[photos]
+        return self.tokens[rows, captions], photo_of_caption.astype("int32"), self._features(photos)
+
+    def _features(self, rows: np.ndarray) -> np.ndarray:
+        features = self.photo[rows]
+        if self.mirrored is not None and self.is_mirrored is not None:
+            chosen = self.is_mirrored[rows]
+            features[chosen] = self.mirrored[rows[chosen]]
+        return features
 
     @cached_property
     def _places(self) -> tuple[np.ndarray, np.ndarray]:

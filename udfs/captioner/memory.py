@@ -59,4 +59,5 @@ def row_bytes(task: CaptionerTask, plan: Plan) -> int:
     most = max(
         (-(-file.examples // file.rows) for shard in plan.train.shards for file in shard if file.rows), default=0
     )
-    return STORED.itemsize * task.shape.feature_size + 4 * task.width * max(5, most)
+    features = 2 if task.mirror_share else 1
+    return STORED.itemsize * features * task.shape.feature_size + 4 * task.width * max(5, most)

@@ -14,7 +14,7 @@ from udfs.captioner.shape import CaptionerShape
 from udfs.captioner.validation import LENGTH_RATIO, BleuScorer
 from udfs.engine.task import Batch, LossSums
 from udfs.scoring.bleu import ORDERS
-from udfs.vision.features import FEATURE, features_of_cells
+from udfs.vision.features import FEATURE, MIRRORED, features_of_cells
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -41,6 +41,7 @@ class CaptionerTask:
         token_counts: Occurrences in the training captions by token_id, for the initial bias of the logits; empty for zeros.
         validation_bleu: Whether the validation photos are captioned and scored after each epoch.
         validation_beam_width: Beam width for that.
+        mirror_share: Share of the training photos that are seen mirrored, drawn anew in each pass.
         subwords: The vocabulary by token_id if its tokens are subwords, whose captions are scored in words; otherwise empty.
     """
 
@@ -53,8 +54,8 @@ class CaptionerTask:
     validation_bleu: bool = True
     validation_beam_width: int = 1
     subwords: tuple[str, ...] = ()
+    mirror_share: float = 0.0
 
-    columns = (FEATURE, TOKENS, COUNT)
     metric_names = ("accuracy",)
     weight_unit = "words"
     seeded = False
@@ -67,6 +68,10 @@ class CaptionerTask:
         object.__setattr__(self, "subwords", tuple(self.subwords))
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        return (FEATURE, TOKENS, COUNT, *([MIRRORED] if self.mirror_share else []))
+
+    @property
     def example_unit(self) -> str:
         return "photos" if self.by_photo else "captions"
 
@@ -77,7 +82,11 @@ class CaptionerTask:
     def examples(self, columns: dict[str, np.ndarray]) -> CaptionExamples:
         photo, counts = features_of_cells(columns[FEATURE], self.shape.feature_shape), columns[COUNT].astype("int64")
         tokens = columns[TOKENS].astype("int32", copy=False).reshape(len(photo), -1, self.width)
-        return CaptionExamples(photo, tokens, counts, self.by_photo)
+        mirrored = features_of_cells(columns[MIRRORED], self.shape.feature_shape) if self.mirror_share else None
+        return CaptionExamples(photo, tokens, counts, self.by_photo, mirrored)
+
+    def augmented(self, examples: CaptionExamples, seed: tuple[int, ...]) -> CaptionExamples:
+        return examples.with_some_mirrored(self.mirror_share, seed) if self.mirror_share else examples
 
     def join(self, parts: list[Batch]) -> Batch:
         return joined(parts)

@@ -107,7 +107,7 @@ def worker_batches(task: Task, split: Split, order: Pass, read: Read | None = No
     read = read or partial(read_file, task)
     count, size = len(split.shards), order.batch_size
     shards = range(order.rank, count, order.workers)
-    readers = {shard: _ShardReader(read, split, shard, order) for shard in shards}
+    readers = {shard: _ShardReader(task, read, split, shard, order) for shard in shards}
     for step in range(order.start, split.steps(size)):
         parts, places = [], []
         for shard in shards:
@@ -123,8 +123,8 @@ def worker_batches(task: Task, split: Split, order: Pass, read: Read | None = No
 class _ShardReader:
     """The examples of one shard in an epoch's order, with one file in memory at a time."""
 
-    def __init__(self, read: Read, split: Split, shard: int, order: Pass):
-        self._read, self._shard, self._order = read, shard, order
+    def __init__(self, task: Task, read: Read, split: Split, shard: int, order: Pass):
+        self._task, self._read, self._shard = task, read, shard
         self._key, self._buckets = None, None
         if order.seed is not None:
             self._key = (order.seed, order.epoch, shard)
@@ -160,7 +160,9 @@ class _ShardReader:
         self._examples = self._read(file)
         positions = np.arange(len(self._examples))
         if self._key:
-            positions = positions[np.random.default_rng((*self._key, self._number + 1)).permutation(len(positions))]
+            place = (*self._key, self._number + 1)
+            positions = positions[np.random.default_rng(place).permutation(len(positions))]
+            self._examples = self._task.augmented(self._examples, place)
         if self._buckets:
             lengths = self._examples.lengths()[positions]
             positions = positions[self._buckets.arrange(lengths, self._shard, self._position)]

@@ -108,6 +108,15 @@ class Task(Protocol):
         """
         ...
 
+    def augmented(self, examples: Examples, seed: tuple[int, ...]) -> Examples:
+        """The examples of a file as one pass of training sees them; the same object if the task does not augment.
+
+        Args:
+            examples: The examples, which must stay as they are.
+            seed: Seed, pass, shard and the file's number in it, so that the result does not depend on the workers.
+        """
+        ...
+
     def join(self, parts: list[Batch]) -> Batch:
         """One batch of the parts that several shards contribute; there is at least one."""
         ...

@@ -78,6 +78,8 @@ def extract(
             rows = batch.slice(start, batch_size)
             outcomes = [_decode(decoder, content, network.photo_size) for content in rows.column("content")]
             pixels = [outcome.pixels for outcome in outcomes if isinstance(outcome, Photo)]
+            if extractor.is_mirrored:
+                pixels = [photo[:, ::-1] for photo in pixels]
             features = network.predict(np.stack(pixels)).numpy() if pixels else np.zeros((0, *shape), "float32")
             yield _result(rows, shape, *_cells(features, outcomes))
 

@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ DEFAULT_LAYERS = {
 
 
 RESIZES = ("antialias", "nearest")
+MIRRORED = ", mirrored"  # the end of a preprocessing
 FIRST_PREPROCESSING = "keras.applications, RGB, nearest"  # the only one of version 0.1
 
 
@@ -69,7 +70,17 @@ class Extractor:
     @property
     def resize(self) -> str:
         """How photos are resized: `antialias` or `nearest`; see `udfs.vision.decode`."""
-        return self.preprocessing.rpartition(", ")[2]
+        return self.preprocessing.removesuffix(MIRRORED).rpartition(", ")[2]
+
+    @property
+    def is_mirrored(self) -> bool:
+        """Whether photos are mirrored, left to right, before the network sees them."""
+        return self.preprocessing.endswith(MIRRORED)
+
+    @property
+    def mirrored(self) -> Extractor:
+        """The extractor of the same features of mirrored photos."""
+        return self if self.is_mirrored else replace(self, preprocessing=self.preprocessing + MIRRORED)
 
 
 def preprocessing_of(strict: bool, resize: str) -> str:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from udfs.errors import InputError
 
 FEATURE, SHAPE = "feature", "feature_shape"
+MIRRORED = "mirrored_feature"  # of the mirrored photo, in the table examples
 COLUMNS = ["image_id", FEATURE, SHAPE]
 POOLED_SCHEMA = f"image_id string, {FEATURE} binary, {SHAPE} array<int>"
 STORED = np.dtype("<f2")

@@ -25,6 +25,7 @@ from udfs.engine.plan import CommunicationPlan, OptimizerPlan, Plan
 from udfs.engine.reader import ExampleFile, Split
 from udfs.errors import InputError
 from udfs.run_folder import RunFolder
+from udfs.vision.features import MIRRORED
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,11 @@ def caption_task(job: Job, source: TrainingSource, train_split: Split, label_smo
         training_normalisation(source.examples, model.normalise),
         model.options,
     )
+    if train.mirror_share and MIRRORED not in source.examples.columns:
+        raise InputError(
+            "train.mirror_share: the table examples has no features of mirrored photos; run jobs/extract_features.py and "
+            "jobs/build_examples.py with extractor.mirrored=true"
+        )
     counts = count_tokens(source.examples, shape.vocabulary_size) if model.initial_bias == "frequencies" else ()
     task = CaptionerTask(
         shape=shape,
@@ -119,6 +125,7 @@ def caption_task(job: Job, source: TrainingSource, train_split: Split, label_smo
         token_counts=counts,
         validation_bleu=train.validation_bleu,
         validation_beam_width=train.validation_beam_width,
+        mirror_share=train.mirror_share,
         subwords=subwords_of(job, source) if train.validation_bleu else (),
     )
     if train.objective == "cross_entropy":

@@ -20,6 +20,9 @@ class LinearRegression:
     def examples(self, columns):
         return Rows(columns["x"], columns["y"])
 
+    def augmented(self, examples, seed):
+        return examples
+
     def join(self, parts):
         return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
