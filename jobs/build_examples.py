@@ -46,20 +46,20 @@ def main(job: Job) -> Outcome:
     _, vocabulary_version = pinned(job, "vocabulary", "tokenize_captions")
     features, features_version = pinned(job, "features", "extract_features")
     require_cells(features, "features")
-    extractor = extractor_of(settings).fingerprint
+    extractor = extractor_of(settings)
     cleaning = check_tokens(job, tokens_version, vocabulary_version)
     made_from = {
-        "tokens": tokens_version, "vocabulary": vocabulary_version, "features": features_version, "extractor": extractor,
-        "validation_split": settings.corpus.validation_split,
+        "tokens": tokens_version, "vocabulary": vocabulary_version, "features": features_version,
+        "extractor": extractor.fingerprint, "validation_split": settings.corpus.validation_split,
         "shards": settings.examples.shards, "rows_per_file": settings.examples.rows_per_file,
     }  # fmt: skip
     if settings.extractor.mirrored:
-        made_from["mirrored"] = extractor_of(settings).mirrored.fingerprint
+        made_from["mirrored"] = extractor.mirrored.fingerprint
     if stored := stored_tables({"examples": table}, made_from):
         note, versions = stored
         return outcome(settings, note, versions["examples"], written=0)
 
-    features = features_of(features, extractor, made_from.get("mirrored"))
+    features = features_of(features, extractor.fingerprint, made_from.get("mirrored"))
     captions = join_captions(tokens, settings.corpus.validation_split, cleaning["max_length"])
     joined = captions.join(features, "image_id", "full").where("in_a_used_split OR in_a_used_split IS NULL")
     joined = joined.persist(StorageLevel.DISK_ONLY)

@@ -22,7 +22,7 @@ from dataclasses import replace
 from jobs.driver.command import Outcome, run_job
 from jobs.driver.corpus.configured_extractor import resolve_extractor, ship_weights
 from jobs.driver.corpus.layouts import find_photos
-from jobs.driver.corpus.photo_features import update_features
+from jobs.driver.corpus.photo_features import open_photo_folder, update_features
 from jobs.driver.corpus.photo_listing import photo_names
 from jobs.driver.job import Job
 
@@ -36,9 +36,10 @@ def main(job: Job) -> Outcome:
     with tempfile.TemporaryDirectory() as scratch:  # executors may fetch the weights from here as long as the job runs
         extractor, weights_file = resolve_extractor(job.settings, scratch)
         weights = ship_weights(job.spark, weights_file)
-        extraction, metrics = update_features(job, folder, extractor, weights), {}
+        listed, metrics = open_photo_folder(job, folder, "corpus.root"), {}
+        extraction = update_features(job, listed, extractor, weights)
         if job.settings.extractor.mirrored:
-            mirrored = update_features(job, folder, extractor.mirrored, weights)
+            mirrored = update_features(job, listed, extractor.mirrored, weights)
             metrics["mirrored"] = {"written": mirrored.written, "unchanged": mirrored.unchanged}
             extraction = replace(extraction, version=mirrored.version)
     return Outcome(

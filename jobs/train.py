@@ -32,14 +32,11 @@ from jobs.driver.gang.launcher import run_gang
 from jobs.driver.gang.lease import Lease
 from jobs.driver.gang.preflight import require_cluster
 from jobs.driver.gang.progress import TrainingProgress
-from jobs.driver.gang.training import Training
+from jobs.driver.gang.training import Training, finished_training
 from jobs.driver.job import Job
-from jobs.driver.runs.identity import require_same
 from jobs.driver.runs.phases import phases
-from jobs.driver.runs.registry import read_json
 from jobs.driver.runs.training_plan import RunSpec, make_plan, specify_run
 from jobs.driver.runs.training_source import TrainingSource, training_source
-from udfs import files
 from udfs.engine.plan import Plan
 from udfs.errors import InputError
 
@@ -57,11 +54,9 @@ def train_phase(job: Job, source: TrainingSource) -> Outcome:
     run = specify_run(job, source)
     photos = run.source.examples.where("split = 'train'").count()
     outcome = Outcome(table="runs", run=run.id, rows_in=photos, versions=run.source.versions)
-    if files.exists(run.files.about):
-        require_same(read_json(run.files.about)["identity"], run.identity, run.id)
-        if training := read_json(run.files.training):
-            outcome.version, outcome.metrics, outcome.unchanged = training["version"], training["metrics"], photos
-            return outcome
+    if finished := finished_training(run):
+        outcome.version, outcome.metrics, outcome.unchanged = finished["version"], finished["metrics"], photos
+        return outcome
     require_cluster(job.spark, job.settings)
     plan = make_plan(job, run)
     require_shards(job, plan, photos)

@@ -33,7 +33,7 @@ from jobs.driver.corpus.configured_extractor import resolve_extractor, ship_weig
 from jobs.driver.corpus.feature_tables import require_cells
 from jobs.driver.corpus.inspection import log_files
 from jobs.driver.corpus.layouts import NoCaptions, at_root, find_corpus, find_photos
-from jobs.driver.corpus.photo_features import list_photos, update_features
+from jobs.driver.corpus.photo_features import open_photo_folder, update_features
 from jobs.driver.job import Job
 from jobs.driver.page import write_page
 from jobs.driver.runs.registry import read_json
@@ -168,9 +168,10 @@ def extracted(other: Job, photos: str, job: Job, run: TrainedRun) -> DataFrame:
                 f"extractor: the configuration means {extractor.fingerprint}, but the run was trained on {run.extractor}; "
                 "give the run's configuration"
             )
-        extraction = update_features(other, photos, extractor, ship_weights(job.spark, weights))
+        folder = open_photo_folder(other, photos, "corpus.root")
+        extraction = update_features(other, folder, extractor, ship_weights(job.spark, weights))
     table = other.warehouse.table("features").read(extraction.version)
-    listed = list_photos(other, photos).select("image_id", "content_hash")
+    listed = folder.files.select("image_id", "content_hash")
     current = table.where(F.col("extractor") == run.extractor)
     return current.join(listed, ["image_id", "content_hash"], "left_semi").persist(KEPT)
 

@@ -47,11 +47,6 @@ def extractor_of(settings: Settings) -> Extractor:
         return resolve_extractor(settings, scratch)[0]
 
 
-def fingerprint_of(settings: Settings) -> str:
-    """Returns the fingerprint of the features that a configuration names."""
-    return extractor_of(settings).fingerprint
-
-
 def record_of(extractor: Extractor) -> dict[str, Any]:
     """Returns all fields that are needed to build the extractor again, with the absolute path of a weights file."""
     is_file = extractor.weights.endswith((".h5", ".keras"))

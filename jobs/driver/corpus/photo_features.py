@@ -92,12 +92,12 @@ def open_photo_folder(job: Job, folder: str, key: str) -> PhotoFolder:
     return PhotoFolder(folder, listed, count)
 
 
-def update_features(job: Job, folder: str, extractor: Extractor, weights: str | None) -> Extraction:
+def update_features(job: Job, photos: PhotoFolder, extractor: Extractor, weights: str | None) -> Extraction:
     """Brings the table `features` up to date with the photos of a folder, and quarantines those that cannot be used.
 
     Args:
         job: The job, whose name the quarantine records.
-        folder: The folder of the photos, as a URI.
+        photos: The folder of the photos.
         extractor: The network.
         weights: The name of its weights file on the executors; None for random weights.
 
@@ -109,7 +109,6 @@ def update_features(job: Job, folder: str, extractor: Extractor, weights: str | 
     is_old = table.version() is not None and not holds_cells(table.read())
     if is_old and not recompute:
         require_cells(table.read(), f"{job.warehouse.prefix}features")
-    photos = open_photo_folder(job, folder, "corpus.root")
     new = photos.readable
     if table.version() is not None and not recompute:
         known = table.read().where(F.col("extractor") == extractor.fingerprint).select("image_id", "content_hash")
@@ -122,7 +121,7 @@ def update_features(job: Job, folder: str, extractor: Extractor, weights: str | 
     rows = _table_rows(photos, computed, extractor)
     if (is_old or table.version() is None) and not written:
         raise InputError(
-            f"corpus.root: all {photos.count} files in {folder} were refused; the table quarantine holds the reasons"
+            f"corpus.root: all {photos.count} files in {photos.uri} were refused; the table quarantine holds the reasons"
         )
     version, provenance = table.version(), {"extractor": extractor.fingerprint}
     if is_old:

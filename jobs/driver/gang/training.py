@@ -11,7 +11,8 @@ from jobs.driver.corpus.vocabulary import stored_model
 from jobs.driver.gang.mlflow_logger import mlflow_logger
 from jobs.driver.gang.preflight import require_members
 from jobs.driver.job import Job
-from jobs.driver.runs.registry import record_run, write_json
+from jobs.driver.runs.identity import require_same
+from jobs.driver.runs.registry import read_json, record_run, write_json
 from jobs.driver.runs.training_plan import RunSpec
 from udfs import files
 from udfs.captioner.memory import worker_bytes
@@ -64,6 +65,19 @@ class Training:
                 log(event)
 
         return receive
+
+
+def finished_training(run: RunSpec) -> dict[str, Any] | None:
+    """The version of the table `runs` and the metrics of a run that is trained already; None if it is not.
+
+    Raises:
+        InputError: If the run was created with different settings or tables.
+    """
+    about = read_json(run.files.about)
+    if about is None:
+        return None
+    require_same(about["identity"], run.identity, run.id)
+    return read_json(run.files.training)
 
 
 def prepare_folder(job: Job, run: RunSpec) -> None:

@@ -14,12 +14,11 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from jobs.driver.command import Outcome, perform
 from jobs.driver.gang.launcher import GangControl, GangFailed, GangStopped, run_gang
 from jobs.driver.gang.lease import Lease
-from jobs.driver.gang.training import Training
+from jobs.driver.gang.training import Training, finished_training
 from jobs.driver.job import Job
-from jobs.driver.runs.identity import require_same
 from jobs.driver.runs.old_files import delete_tree
-from jobs.driver.runs.registry import read_json, run_folder
-from jobs.driver.runs.training_plan import RunSpec, make_plan
+from jobs.driver.runs.registry import run_folder
+from jobs.driver.runs.training_plan import make_plan, specify_run
 from jobs.driver.runs.training_source import TrainingSource
 from jobs.driver.sweep.space import trial_settings
 from jobs.driver.sweep.study import SweepStudy
@@ -140,17 +139,11 @@ class Search:
 
     def _work(self, job: Job, trial: Trial, stop: threading.Event) -> Outcome:
         """The work of jobs/train.py for one trial."""
-        source, recovery = self.source, job.settings.recovery
-        run = RunSpec(
-            job.settings.run.id, run_folder(job.settings, job.settings.run.id), source, source.identity(job.settings)
-        )
-        outcome = Outcome(table="runs", run=run.id, versions=source.versions)
-        if files.exists(run.files.about):
-            require_same(read_json(run.files.about)["identity"], run.identity, run.id)
-            if done := read_json(run.files.training):
-                outcome.version, outcome.metrics = done["version"], done["metrics"]
-                outcome.rows_in = outcome.unchanged = done.get("rows_in", 0)
-                return outcome
+        recovery, run = job.settings.recovery, specify_run(job, self.source)
+        outcome = Outcome(table="runs", run=run.id, versions=self.source.versions)
+        if finished := finished_training(run):
+            outcome.version, outcome.metrics = finished["version"], finished["metrics"]
+            return outcome
         with self._tables:
             plan = make_plan(job, run)
         training, control = Training(job, run, plan), GangControl(self.job.settings.sweep.cores, stop)

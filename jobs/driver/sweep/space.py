@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial
 
-from conf import Settings
+from conf import Settings, changed
 from conf.keys import keys_of
 from conf.schema import Sweep
-from conf.validation import ConfigError, checked_value, flatten, validated
+from conf.validation import ConfigError, checked_value, flatten
 
 Distribution: TypeAlias = IntDistribution | FloatDistribution | CategoricalDistribution
 EXAMPLE = "sweep.space.optimizer.learning_rate='{low: 1e-4, high: 1e-2, log: true}'"
@@ -59,7 +59,7 @@ def trial_settings(settings: Settings, run_id: str, parameters: Mapping[str, Any
         ConfigError: If the values break a rule across keys.
     """
     own = {"run.id": run_id, "train.workers": 1, **{f"sweep.{name}": value for name, value in asdict(Sweep()).items()}}
-    return validated(Settings, [*flatten(Settings, asdict(settings)), *own.items(), *parameters.items()])
+    return changed(settings, own | dict(parameters))
 
 
 def _entries(space: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

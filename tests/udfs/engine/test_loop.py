@@ -137,11 +137,11 @@ def bytes_sent(lines: list[dict]) -> float:
 
 @pytest.mark.parametrize(("wire", "momentum"), [("full", 0.0), ("bfloat16", 0.0), ("full", 0.5)])
 def test_averaged_weights_are_the_mean_of_workers_that_train_alone(plan, tmp_path, wire, momentum):
-    found = in_folder(
-        plan, tmp_path, local_sgd_steps=3, epochs=2, dtype=wire, outer_momentum=momentum, validation_bleu=False
-    )
+    # Plain SGD, because Adam turns a small gradient's rounding into a step of full size.
+    same = {"local_sgd_steps": 3, "epochs": 2, "name": "sgd", "learning_rate": 0.5}
+    found = in_folder(plan, tmp_path, **same, dtype=wire, outer_momentum=momentum, validation_bleu=False)
     lines = train_to_the_end(found, 2)
-    alone = [Replica(tf.distribute.get_strategy(), with_changes(plan, local_sgd_steps=3, epochs=2)) for _ in range(2)]
+    alone = [Replica(tf.distribute.get_strategy(), with_changes(plan, **same)) for _ in range(2)]
     before = alone[0].weights()
     velocity = [np.zeros_like(weight) for weight in before]
     for epoch in (1, 2):
@@ -157,7 +157,7 @@ def test_averaged_weights_are_the_mean_of_workers_that_train_alone(plan, tmp_pat
                 before = means
                 for engine in alone:
                     engine.restore([*means, *engine.communication.state()])
-    tolerance = 1e-9 if wire == "full" else 3e-2
+    tolerance = 1e-9 if wire == "full" else 1e-2
     for weight, mean in zip(final_weights(found), means, strict=False):
         np.testing.assert_allclose(weight, mean, rtol=0, atol=tolerance * np.abs(mean).max())
     assert sum(worker["captions"] for worker in lines[-1]["workers"]) == 160
