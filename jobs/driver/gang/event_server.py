@@ -32,7 +32,7 @@ class EventServer:
         self._receive, self._lost = receive, lost
         self._lock = threading.Lock()
         self._connections: set[socket.socket] = set()
-        self._is_closed, self._farewell = False, b""
+        self._is_closed, self._last_message = False, b""
         listener = listening_socket(backlog=1024)
         self._admission = Admission(listener, token, self._admit)
         self.address: dict[str, Any] = {"host": bare_host(host), "port": listener.getsockname()[1], "token": token}
@@ -60,16 +60,16 @@ class EventServer:
                 with self._lock:
                     self._lost(rank)
 
-    def disconnect(self, farewell: bytes = b"") -> None:
+    def disconnect(self, last_message: bytes = b"") -> None:
         """Closes every connection from this side. The members then kill their workers, send their last events, and fail.
 
         Args:
-            farewell: STOP makes them leave without failing.
+            last_message: STOP makes them leave without failing.
         """
-        self._is_closed, self._farewell = True, self._farewell or farewell
+        self._is_closed, self._last_message = True, self._last_message or last_message
         for connection in list(self._connections):
             try:
-                connection.sendall(self._farewell)
+                connection.sendall(self._last_message)
                 connection.shutdown(socket.SHUT_WR)
             except OSError:
                 continue

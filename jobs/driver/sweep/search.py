@@ -27,7 +27,7 @@ from udfs.engine.events import Epoch, Event
 from udfs.errors import InputError, message_line
 
 QUOTED = 300  # characters of a failed trial's error
-HOPELESS = 3  # trials that fail before any has finished, after which the sweep ends
+MOST_FAILURES = 3  # trials that may fail before any has finished; then the sweep ends
 
 
 @dataclass
@@ -126,7 +126,7 @@ class Search:
             reason = message_line(error, QUOTED)
             self.study.fail(trial, run=run_id, seconds=_seconds_since(began), error=reason)
             job.log.warning(f"trial {trial.number} failed: {reason}")
-            self._require_hope(reason)
+            self._count_failure(reason)
         else:
             self.lease.require_held()
             value = training.metrics[self.study.monitor]
@@ -174,9 +174,9 @@ class Search:
         if self.study.report(trial, epoch, value) and epoch < epochs:
             stop.set()
 
-    def _require_hope(self, reason: str) -> None:
+    def _count_failure(self, reason: str) -> None:
         self._failures += 1
-        if self._failures >= HOPELESS and self.study.best is None:
+        if self._failures >= MOST_FAILURES and self.study.best is None:
             raise InputError(
                 f"sweep.space: found {self._failures} failed trials before any finished, the last one with: {reason}; correct "
                 "that, and choose another sweep.id"
