@@ -1,14 +1,14 @@
 """Photos that are mirrored in training, and the extractor of their features."""
 
 import io
+from functools import partial
 
 import numpy as np
-import pyarrow as pa
 from PIL import Image
 
 from udfs.captioner.examples import CaptionExamples
 from udfs.vision.decode import PhotoLimits
-from udfs.vision.extraction_task import extract
+from udfs.vision.extraction_task import RESULT_SCHEMA, extract
 from udfs.vision.extractor import Extractor, preprocessing_of
 from udfs.vision.features import STORED
 from udfs.vision.weights import random_weights_hash
@@ -43,7 +43,7 @@ def test_a_photo_is_mirrored_for_all_of_its_captions_and_anew_in_another_pass():
     np.testing.assert_array_equal(some.is_mirrored, again.is_mirrored)
 
 
-def test_the_mirrored_feature_is_that_of_the_mirrored_photo():
+def test_the_mirrored_feature_is_that_of_the_mirrored_photo(spark):
     pixels = np.random.default_rng(0).integers(0, 256, (224, 224, 3), "uint8")
     plain = Extractor(
         "mobilenet_v2", "block_3_expand_relu", "none", "float32", "random:0", random_weights_hash(0),
@@ -52,13 +52,15 @@ def test_the_mirrored_feature_is_that_of_the_mirrored_photo():
     assert plain.mirrored.resize == plain.resize == "antialias"
     assert plain.mirrored.fingerprint != plain.fingerprint
     assert plain.mirrored.mirrored == plain.mirrored
-    np.testing.assert_array_equal(_feature(plain.mirrored, pixels), _feature(plain, pixels[:, ::-1]))
-    assert not np.array_equal(_feature(plain.mirrored, pixels), _feature(plain, pixels))
+    np.testing.assert_array_equal(_feature(spark, plain.mirrored, pixels), _feature(spark, plain, pixels[:, ::-1]))
+    assert not np.array_equal(_feature(spark, plain.mirrored, pixels), _feature(spark, plain, pixels))
 
 
-def _feature(extractor: Extractor, pixels: np.ndarray) -> np.ndarray:
+def _feature(spark, extractor: Extractor, pixels: np.ndarray) -> np.ndarray:
     content = io.BytesIO()
     Image.fromarray(pixels).save(content, "png")
-    rows = pa.RecordBatch.from_pydict({"image_id": ["a"], "content_hash": ["h"], "content": [content.getvalue()]})
-    (batch,) = extract(extractor, None, PhotoLimits(), 1, 1, iter([rows]))
-    return np.frombuffer(batch.column("feature")[0].as_py(), STORED)
+    rows = spark.createDataFrame(
+        [("a", "h", content.getvalue())], "image_id string, content_hash string, content binary"
+    )
+    work = partial(extract, extractor, None, PhotoLimits(), 1, 1)
+    return np.frombuffer(rows.coalesce(1).mapInArrow(work, RESULT_SCHEMA).first().feature, STORED)
