@@ -61,10 +61,12 @@ def main(job: Job) -> Outcome:
 
     features = features_of(features, extractor.fingerprint, made_from.get("mirrored"))
     captions = join_captions(tokens, settings.corpus.validation_split, cleaning["max_length"])
-    joined = captions.join(features, "image_id", "full").where("in_a_used_split OR in_a_used_split IS NULL")
+    # The features themselves join as late as the table is written: they are a thousand times as large as the captions.
+    with_feature = features.select("image_id", F.lit(True).alias("has_feature"))
+    joined = captions.join(with_feature, "image_id", "full").where("in_a_used_split OR in_a_used_split IS NULL")
     joined = joined.persist(StorageLevel.DISK_ONLY)
     rows_in, refused = joined.count(), quarantine(job, refusals(joined))
-    complete = joined.where("feature IS NOT NULL AND token_ids IS NOT NULL")
+    complete = joined.where("has_feature AND token_ids IS NOT NULL")
     counts = {row.split: row["count"] for row in complete.groupBy("split").count().collect()}
     check_counts(counts, settings)
     note = {
@@ -73,7 +75,7 @@ def main(job: Job) -> Outcome:
         "max_length": cleaning["max_length"], "text": cleaning["text"],
         "metrics": {"photos": counts, "captions": complete.agg(F.sum("caption_count")).first()[0]},
     }  # fmt: skip
-    rows = deal(complete, settings.examples.shards, settings.examples.rows_per_file)
+    rows = deal(complete, features, settings.examples.shards, settings.examples.rows_per_file)
     version = table.replace(rows, note, partition_by=["split", "shard", "part"], options=LAYOUT)
     return outcome(settings, note, version, written=note["rows"])
 
@@ -167,7 +169,7 @@ def zeros_after(column: str, length: Column) -> Column:
 def refusals(joined: DataFrame) -> DataFrame:
     """The quarantine rows of photos that lack captions or a feature: source, key, reason, details."""
     reason = F.when(F.col("token_ids").isNull(), "photo_without_captions").otherwise("captions_without_features")
-    return joined.where("feature IS NULL OR token_ids IS NULL").select(
+    return joined.where("has_feature IS NULL OR token_ids IS NULL").select(
         F.lit("features and tokens").alias("source"),
         F.col("image_id").alias("key"),
         reason.alias("reason"),
@@ -175,13 +177,20 @@ def refusals(joined: DataFrame) -> DataFrame:
     )
 
 
-def deal(complete: DataFrame, shards: int, rows_per_file: int) -> DataFrame:
-    """Assigns each photo a shard and a file in it (`part`), and puts a file's rows into one partition in a fixed order."""
+def deal(complete: DataFrame, features: DataFrame, shards: int, rows_per_file: int) -> DataFrame:
+    """Assigns each photo a shard and a file in it (`part`), and puts a file's rows into one partition in a fixed order.
+
+    Args:
+        complete: image_id, split, token_ids and caption_count of the photos that have both captions and a feature.
+        features: Their features by image_id.
+        shards: Number of shards of a split.
+        rows_per_file: Photos in a file.
+    """
     order = Window.partitionBy("split").orderBy(F.sha2("image_id", 256), "image_id")
     place = complete.select("image_id", "split").withColumn("place", F.row_number().over(order) - 1)
     shard, depth = F.col("place") % shards, F.floor(F.col("place") / shards)
-    mirrored = [MIRRORED] if MIRRORED in complete.columns else []
-    rows = complete.join(place, ["image_id", "split"]).select(
+    mirrored = [MIRRORED] if MIRRORED in features.columns else []
+    rows = complete.join(place, ["image_id", "split"]).join(features, "image_id").select(
         "image_id", "split", shard.cast("int").alias("shard"), F.floor(depth / rows_per_file).cast("int").alias("part"),
         "place", FEATURE, *mirrored, "feature_shape", "token_ids", "caption_count",
     )  # fmt: skip

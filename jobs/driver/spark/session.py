@@ -23,7 +23,7 @@ from udfs.errors import InputError
 
 DELTA_CLASS = "io.delta.sql.DeltaSparkSessionExtension"
 
-ROWS_AT_A_TIME = 128  # that a task reads of a Parquet file
+ROWS_AT_A_TIME = 128  # that a task reads of a Parquet file, or gathers before it stores them
 _checked: set[str] = set()
 """Ids of the applications whose session was checked by this process."""
 
@@ -55,9 +55,10 @@ def open_session(name: str, settings: Settings) -> SparkSession:
     if "spark.databricks.delta.snapshotPartitions" not in configured:
         # Delta reads a table's log in 50 tasks, which take longer than reading the tables of a small corpus.
         spark.conf.set("spark.databricks.delta.snapshotPartitions", max(2, min(50, slots)))
-    if "spark.sql.parquet.columnarReaderBatchSize" not in configured:
-        # Spark reads 4,096 rows at a time into memory: half a gigabyte of maps of 125 kB in each task.
-        spark.conf.set("spark.sql.parquet.columnarReaderBatchSize", ROWS_AT_A_TIME)
+    for key in ("spark.sql.parquet.columnarReaderBatchSize", "spark.sql.inMemoryColumnarStorage.batchSize"):
+        # Spark reads 4,096 rows at a time, and stores 10,000: more than a gigabyte of maps of 125 kB in each task.
+        if key not in configured:
+            spark.conf.set(key, ROWS_AT_A_TIME)
     return spark
 
 
