@@ -91,9 +91,8 @@ class Training:
         names = ("loss", "val_loss", *(f"val_{name}" for name in task.metric_names), *task.score_names)
         chosen = {name: best.values[name] for name in names if name in best.values}
         stopped = {"stopped": self.stop_reason} if self.stop_reason else {}
-        return {
-            "epochs": len(history), "best_epoch": best.epoch, **chosen, **stopped, "diagnosis": asdict(diagnose(history)),
-        }  # fmt: skip
+        diagnosis = asdict(diagnose(history, self.plan.monitor))
+        return {"epochs": len(history), "best_epoch": best.epoch, **chosen, **stopped, "diagnosis": diagnosis}
 
     def restore(self) -> None:
         """Continues from the newest checkpoint, which the chief reads and shares."""

@@ -36,7 +36,26 @@ def test_patience(patience, stops):
         ([3.75, 3.74, 3.72, 3.71], None, "underfitting", 4),  # it hardly learns at all
     ],
 )
-def test_diagnosis(val_loss, loss, fit, epoch):
-    found = diagnose(lines(val_loss, loss))
+def test_diagnosis_of_the_losses(val_loss, loss, fit, epoch):
+    found = diagnose(lines(val_loss, loss), "val_loss")
     assert (found.fit, found.epoch) == (fit, epoch)
     assert found.words.startswith(fit)
+    assert "loss" in found.rule
+
+
+@pytest.mark.parametrize(
+    ("bleu4", "fit", "epoch"),
+    [
+        ([0.17, 0.19, 0.20, 0.195], "overfitting", 4),
+        ([0.17, 0.19, 0.20, 0.199], "good fit", 3),  # within two per cent
+        ([0.17, 0.19, 0.20, 0.201], "good fit", 4),
+        ([0.17, 0.18, 0.19, 0.20], "underfitting", 4),
+        ([0.2], "underfitting", 1),
+        ([0.0, 0.0], "underfitting", 2),
+    ],
+)
+def test_diagnosis_of_a_score_ignores_the_losses_which_rise_when_a_model_learns_from_its_score(bleu4, fit, epoch):
+    found = diagnose(lines([3.0 + 0.1 * n for n in range(len(bleu4))], bleu4=bleu4), "bleu4")
+    assert (found.fit, found.epoch) == (fit, epoch)
+    assert found.words.startswith(fit)
+    assert "score" in found.rule
