@@ -156,6 +156,7 @@ class SelfCritical:
     bleu_weight: Annotated[
         float, training_key("what a sentence BLEU-4 of 1 earns beside CIDEr-D, which is at most 10", low=0.0)
     ] = 1.0
+    bleu1_weight: Annotated[float, training_key("what a sentence BLEU-1 of 1 earns besides", low=0.0)] = 0.0
     cross_entropy_weight: Annotated[
         float, training_key("share of the references' cross-entropy in the objective", low=0.0, high=1.0)
     ] = 0.2

@@ -1,4 +1,4 @@
-"""The reward of a sampled caption: CIDEr-D and sentence BLEU-4 against the photo's references, on token ids.
+"""The reward of a sampled caption: CIDEr-D, sentence BLEU-4 and BLEU-1 against the photo's references, on token ids.
 
 The end token counts as a word, so that a caption that ends where its references do earns more than one that goes on (Rennie et
 al., 2017, "Self-critical sequence training for image captioning", section 4).
@@ -24,11 +24,12 @@ class CaptionRewards:
     Args:
         references: Token ids int32 (photos, captions, width) of all training photos; unused captions are zeros.
         bleu_weight: What a sentence BLEU-4 of 1 earns beside CIDEr-D, which is at most 10.
+        bleu1_weight: What a sentence BLEU-1 of 1 earns besides.
     """
 
-    def __init__(self, references: Sequence[np.ndarray], bleu_weight: float):
+    def __init__(self, references: Sequence[np.ndarray], bleu_weight: float, bleu1_weight: float = 0.0):
         self._documents: Counter[str] = Counter()
-        self._photos, self._bleu_weight = 0, bleu_weight
+        self._photos, self._bleu_weights = 0, {4: bleu_weight, 1: bleu1_weight}
         for captions in references:
             texts = [caption for row in captions if (caption := ended(row))]
             self._documents.update({gram for text in texts for counts in ngram_counts(text) for gram in counts})
@@ -59,9 +60,14 @@ class CaptionRewards:
     ) -> float:
         if not sample:
             return 0.0
-        own = ngram_counts(sample)
+        own, lengths = ngram_counts(sample), [len(text) for text in texts]
         score = cider_d_of(self._vectors(own, sample), vectors)
-        return score + self._bleu_weight * sentence_bleu(len(sample), own, [len(text) for text in texts], counts)
+        bleu = (
+            weight * sentence_bleu(len(sample), own[:order], lengths, counts)
+            for order, weight in self._bleu_weights.items()
+            if weight
+        )
+        return score + sum(bleu)
 
     def _vectors(self, counts: list[Counter], text: Caption) -> Vectors:
         return Vectors(len(text), tf_idf(counts, self._documents, max(self._photos, 2)))
@@ -74,11 +80,11 @@ def ended(row: np.ndarray) -> Caption:
 
 
 def sentence_bleu(length: int, counts: list[Counter], lengths: list[int], references: list[list[Counter]]) -> float:
-    """BLEU-4 of one caption, with one added to the counts of n-grams longer than a word (Lin and Och, 2004, "ORANGE").
+    """BLEU of one caption, with one added to the counts of n-grams longer than a word (Lin and Och, 2004, "ORANGE").
 
     Args:
         length: Words in the caption.
-        counts: Its n-grams by order.
+        counts: Its n-grams by order; their number is the order of the BLEU.
         lengths: Words in each reference.
         references: The n-grams of each reference by order.
     """

@@ -34,6 +34,7 @@ class SelfCriticalTask(CaptionerTask):
         samples: Captions that are drawn of each photo, at least 2.
         temperature: By which logits are divided when captions are drawn.
         bleu_weight: What a sentence BLEU-4 of 1 earns beside CIDEr-D.
+        bleu1_weight: What a sentence BLEU-1 of 1 earns besides.
         cross_entropy_weight: Share of the cross-entropy in the objective, from 0 to 1.
         reference_files: The files of the training examples, whose captions decide the document frequencies of CIDEr-D.
     """
@@ -41,6 +42,7 @@ class SelfCriticalTask(CaptionerTask):
     samples: int = 5
     temperature: float = 1.0
     bleu_weight: float = 1.0
+    bleu1_weight: float = 0.0
     cross_entropy_weight: float = 0.2
     reference_files: tuple[str, ...] = ()
 
@@ -48,7 +50,8 @@ class SelfCriticalTask(CaptionerTask):
     seeded = stops_collapse = True
 
     def loss_function(self, model: Captioner) -> Callable[..., LossSums]:
-        return self_critical_loss(model, self, CaptionRewards(self._references(), self.bleu_weight))
+        rewards = CaptionRewards(self._references(), self.bleu_weight, self.bleu1_weight)
+        return self_critical_loss(model, self, rewards)
 
     def _references(self) -> list[np.ndarray]:
         """The token ids (captions, width) of each training photo."""

@@ -37,7 +37,7 @@ def captioner():
 
 @pytest.fixture(scope="module")
 def rewards():
-    return CaptionRewards([REFERENCES[:2], REFERENCES[2:]], bleu_weight=1.0)
+    return CaptionRewards([REFERENCES[:2], REFERENCES[2:]], bleu_weight=1.0, bleu1_weight=0.5)
 
 
 def seeds_of(count: int, shard: int = 0) -> np.ndarray:
@@ -58,8 +58,11 @@ def test_a_reward_is_cider_d_and_bleu_with_the_end_as_a_word(rewards):
             assert found[photo, sample] == 0, "it never ends"
             continue
         counts = [ngram_counts(reference) for reference in texts[photo]]
-        bleu = sentence_bleu(len(text), ngram_counts(text), list(map(len, texts[photo])), counts)
-        assert found[photo, sample] == pytest.approx(cider_d(text, texts[photo], documents, 2) + bleu)
+        bleu4, bleu1 = (
+            sentence_bleu(len(text), ngram_counts(text)[:order], list(map(len, texts[photo])), counts)
+            for order in (4, 1)
+        )
+        assert found[photo, sample] == pytest.approx(cider_d(text, texts[photo], documents, 2) + bleu4 + 0.5 * bleu1)
     assert found[0, 0] > found[0, 1]
 
 
@@ -68,6 +71,7 @@ def test_sentence_bleu_by_hand():
     one, other = (ngram_counts(text.split()) for text in ("a b c", "a b d d"))
     expected = (2 / 3 * 2 / 3 * 1 / 2 * 1) ** 0.25 * np.exp(1 - 4 / 3)
     assert sentence_bleu(3, one, [4], [other]) == pytest.approx(expected)
+    assert sentence_bleu(3, one[:1], [4], [other]) == pytest.approx(2 / 3 * np.exp(1 - 4 / 3))
 
 
 def test_samples_follow_the_models_distribution(captioner):
