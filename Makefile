@@ -33,16 +33,14 @@ $(VENV)/.ready: requirements.lock pyproject.toml jobs/driver/spark/spark_home.py
 	@touch $@
 
 # Standard output carries the jobs' JSON lines only. The last one is the evaluation's, so the report's go to standard error.
-# Greedy: on the sample's few photos the likeliest captions, which a beam finds, are not the best (BLEU-4 0.355 against 0.437).
-DEMO_DECODING := decoding.beam_width=1
 # One explained photo with about 100 passes through the network: enough for the page.
 DEMO_EXPLANATION := explain.photos_limit=1 explain.sanity_photos=0 explain.smooth_samples=2 \
 	explain.occlusion_patch=64 explain.occlusion_stride=54 explain.curve_steps=2 explain.random_orders=1
 demo:
 	@$(MAKE) --no-print-directory setup >&2
-	@$(SUBMIT) jobs/draw_sample.py
-	@$(SUBMIT) jobs/run_pipeline.py $(DEMO_DECODING)
-	@$(SUBMIT) jobs/report.py $(DEMO_DECODING) $(DEMO_EXPLANATION) >&2
+	@$(SUBMIT) jobs/draw_sample.py --config conf/demo.yaml
+	@$(SUBMIT) jobs/run_pipeline.py --config conf/demo.yaml
+	@$(SUBMIT) jobs/report.py --config conf/demo.yaml $(DEMO_EXPLANATION) >&2
 
 airflow: $(AIRFLOW_VENV)/.ready
 
@@ -54,16 +52,16 @@ $(AIRFLOW_VENV)/.ready: airflow_dags/requirements.lock
 
 # A warehouse of its own, made anew, so that there is always something to train.
 TRIAL := $(CURDIR)/data/airflow-test
-TRIAL_CONF = {"runs": "$(TRIAL)/runs", "overrides": ["corpus.root=$(TRIAL)/corpus", "paths.warehouse=$(TRIAL)/warehouse"]}
+TRIAL_CONF = {"config": "$(CURDIR)/conf/demo.yaml", "runs": "$(TRIAL)/runs", "overrides": ["corpus.root=$(TRIAL)/corpus", "paths.warehouse=$(TRIAL)/warehouse"]}
 airflow-test: setup airflow
 	@rm -rf $(TRIAL)
-	@$(SUBMIT) jobs/draw_sample.py corpus.root=$(TRIAL)/corpus
+	@$(SUBMIT) jobs/draw_sample.py --config conf/demo.yaml corpus.root=$(TRIAL)/corpus
 	@AIRFLOW_HOME=$(TRIAL)/airflow airflow_dags/airflow.sh dags test retrain_captioner --conf '$(TRIAL_CONF)'
 	@cat $(TRIAL)/runs/retrain_*/report/retraining.md
 
 airflow-start: setup airflow
-	@test -d data/sample || $(SUBMIT) jobs/draw_sample.py
-	@airflow_dags/airflow.sh standalone
+	@test -d data/sample || $(SUBMIT) jobs/draw_sample.py --config conf/demo.yaml
+	@CAPTIONER_CONFIG=$${CAPTIONER_CONFIG:-$(CURDIR)/conf/demo.yaml} airflow_dags/airflow.sh standalone
 
 check: setup
 	@echo "== style: ruff check"

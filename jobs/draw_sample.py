@@ -117,7 +117,7 @@ def delete_drawn(root: Path) -> None:
 
 def draw_photo(root: Path, sample: Sample, index: int) -> None:
     content = io.BytesIO()
-    draw_scene(compose_scene(sample.seed, index, split_of(index)), sample.side).save(content, "JPEG", quality=90)
+    draw_scene(compose_scene(sample.seed, index), sample.side).save(content, "JPEG", quality=90)
     replace(root / PHOTOS / photo_name(index), content.getvalue())
 
 
@@ -126,7 +126,7 @@ def write_texts(root: Path, sample: Sample) -> None:
     tokens, names = [], {split: [] for split in SPLITS}
     for index in range(sample.photos):
         name, split = photo_name(index), split_of(index)
-        captions = scene_captions(compose_scene(sample.seed, index, split))
+        captions = scene_captions(compose_scene(sample.seed, index))
         tokens += [f"{name}#{number}\t{caption}\n" for number, caption in enumerate(captions)]
         names[split].append(f"{name}\n")
     replace(root / TOKENS, "".join(tokens).encode())

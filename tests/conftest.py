@@ -101,7 +101,8 @@ def spark():
         .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1")  # many short queries: compile them quickly
         .config("spark.sql.shuffle.partitions", "2")
         .config("spark.databricks.delta.snapshotPartitions", "2")
-        .config("spark.sql.parquet.columnarReaderBatchSize", "128")  # as jobs set it
+        .config("spark.sql.parquet.columnarReaderBatchSize", "128")  # these two as jobs set them
+        .config("spark.sql.inMemoryColumnarStorage.batchSize", "128")
         .getOrCreate()
     )
     yield session

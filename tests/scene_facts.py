@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from udfs.vision.scenes import COLOURS, PLACES, SHAPES, Scene, compose_scene, split_of
+from udfs.vision.scenes import COLOURS, PLACES, SHAPES, Scene, compose_scene
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -25,11 +25,9 @@ class Facts:
     """Whether a caption names the facts of its scene.
 
     Attributes:
-        colour: The colours it names are those of the scene's groups of objects, neither more nor fewer, in the same order as
-            the shapes.
-        shape: The same for shapes.
-        side: It names the side of the only group, or the relation of the first-named of two groups to the other; None if it
-            names no side, as some of the sample's own captions.
+        colour: It names the colour of the scene's objects, once, and no other.
+        shape: The same for the shape.
+        side: It names the side on which they are; None if it names no side, as some of the sample's own captions.
     """
 
     colour: bool
@@ -70,17 +68,8 @@ def facts_of(scene: Scene, caption: str) -> Facts:
     colours = [word for word in words if word in COLOURS]
     shapes = [SHAPE_OF[word] for word in words if word in SHAPE_OF]
     sides = {word for word in words if word in PLACES}
-    orders = [scene.groups, scene.groups[::-1]]  # a caption may begin with either group
-
-    def compared(groups) -> tuple[bool, bool, bool | None]:
-        return (
-            colours == [group.colour for group in groups],
-            shapes == [group.shape for group in groups],
-            sides == {groups[0].place} if sides else None,
-        )
-
-    # The order in which most is right: a wrong colour or side must not make the shapes wrong too.
-    return Facts(*max(map(compared, orders), key=lambda facts: (facts[0] + facts[1], facts[2] is True)))
+    group = scene.group
+    return Facts(colours == [group.colour], shapes == [group.shape], sides == {group.place} if sides else None)
 
 
 def score_facts(captions: Iterable[tuple[str, str]], seed: int = 0) -> FactScores:
@@ -116,5 +105,4 @@ def _scene_of(name: str, seed: int) -> Scene:
     match = PHOTO_NAME.fullmatch(name)
     if match is None:
         raise ValueError(f"{name} is no photo of the drawn sample")
-    index = int(match[1])
-    return compose_scene(seed, index, split_of(index))
+    return compose_scene(seed, int(match[1]))

@@ -1,5 +1,6 @@
 """What `make demo` runs: standard output ends with the evaluation's JSON line, and the run's page is complete."""
 
+import re
 import subprocess
 
 from conftest import ROOT
@@ -16,5 +17,5 @@ def test_the_last_line_of_the_demo_is_the_evaluations_and_the_report_follows_on_
     assert [line.endswith(">&2") for line in jobs] == [False, False, True]
     assert list(run_pipeline.STEPS)[-1] == "evaluate"
     assert {"validate_externally", "explain"} <= set(report.STEPS)
-    decoding = [[word for word in line.split() if word.startswith("decoding.")] for line in jobs[1:]]
-    assert decoding[0] == decoding[1], "other settings would score the run again"
+    settings = [re.findall(r"--config \S+|decoding\.\S+", line) for line in jobs]
+    assert settings == [["--config conf/demo.yaml"]] * 3, "other settings would score the run again"

@@ -1,5 +1,4 @@
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,6 @@ import conf
 from jobs import draw_sample
 from jobs.driver.job import Job
 from udfs.errors import InputError
-from udfs.vision.scenes import HELD_OUT
 
 LISTS = ("sample.trainImages.txt", "sample.devImages.txt", "sample.testImages.txt")
 
@@ -58,17 +56,6 @@ def test_the_split_lists_are_disjoint_and_cover_all(root):
     assert len(names) == len(set(names))
     assert set(names) == {path.name for path in (root / "images").iterdir()}
     assert all(lists)
-
-
-def test_held_out_pairs_are_never_in_training(root):
-    draw(root, photos=200)
-    training = set((root / LISTS[0]).read_text().split())
-    held_out = re.compile("|".join(" ".join(pair) for pair in HELD_OUT))
-    shown = {
-        line.split("#")[0] for line in (root / "sample.token.txt").read_text().splitlines() if held_out.search(line)
-    }
-    assert shown
-    assert not shown & training
 
 
 def test_two_folders_get_the_same_files(tmp_path):

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from udfs.vision.scenes import COLOURS, FILL, PLACES, Group, Scene
 
 # Without the rim, a randomly initialised network can hardly distinguish the shapes.
-RIM, RIM_WIDTH = (12, 12, 16), 0.022  # the width is a share of the side
+RIM, RIM_WIDTH = (12, 12, 16), 0.045  # the width is a share of the side
 
 
 def draw_scene(scene: Scene, side: int) -> Image.Image:
@@ -20,15 +20,15 @@ def draw_scene(scene: Scene, side: int) -> Image.Image:
     mix = np.clip(texture(rng, side), 0, 1)[..., None]
     pixels = np.array(dark) * (1 - mix) + np.array(bright) * mix + rng.normal(0, 4, (side, side, 1))
     picture = Image.fromarray(pixels.clip(0, 255).astype("uint8"))
-    for group in scene.groups:
-        colour = tuple(int(value) for value in np.clip(np.array(COLOURS[group.colour]) + rng.normal(0, 6, 3), 0, 255))
-        for centre, radius in _positions(group, rng):
-            turn = rng.uniform(-0.06, 0.06)
-            shadow, _ = _masks(group.shape, centre + 0.1 * radius, radius, turn, side)
-            shadow = shadow.filter(ImageFilter.GaussianBlur(0.08 * radius * side)).point(lambda value: value * 0.6)
-            body, rim = _masks(group.shape, centre, radius, turn, side)
-            for ink, mask in ((RIM, shadow), (colour, body), (RIM, rim)):
-                picture.paste(ink, mask=mask)
+    group = scene.group
+    colour = tuple(int(value) for value in np.clip(np.array(COLOURS[group.colour]) + rng.normal(0, 6, 3), 0, 255))
+    for centre, radius in _positions(group, rng):
+        turn = rng.uniform(-0.06, 0.06)
+        shadow, _ = _masks(group.shape, centre + 0.1 * radius, radius, turn, side)
+        shadow = shadow.filter(ImageFilter.GaussianBlur(0.08 * radius * side)).point(lambda value: value * 0.6)
+        body, rim = _masks(group.shape, centre, radius, turn, side)
+        for ink, mask in ((RIM, shadow), (colour, body), (RIM, rim)):
+            picture.paste(ink, mask=mask)
     return picture
 
 

@@ -1,7 +1,6 @@
 """The scenes of the drawn sample and their captions: coloured shapes on textured ground.
 
-A scene depends only on its seed, index and split, so that a corpus can grow without changes to its earlier photos. Some
-(colour, shape) pairs are held out: no training scene shows them, and every third scene of the other splits shows one.
+A scene depends only on its seed and index, so that a corpus can grow without changes to its earlier photos.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-VERSION = 1  # increase it with every change that alters a picture or a caption
+VERSION = 2  # increase it with every change that alters a picture or a caption
 CAPTIONS = 5
 SPLITS = ("train", "dev", "test")
 
@@ -25,33 +24,21 @@ COLOURS = {
 }
 GROUNDS = ("grass", "sand", "water", "bricks", "snow")
 SHAPES = ("circle", "square", "triangle", "star", "cross", "ring")
-HELD_OUT = (("red", "star"), ("yellow", "ring"), ("green", "triangle"), ("blue", "square"))
-TRAINING_PAIRS = tuple((colour, shape) for colour in COLOURS for shape in SHAPES if (colour, shape) not in HELD_OUT)
 
-# The part of the picture that holds a group: left, top, right, bottom as shares of the side.
-PLACES = {"left": (0, 0, 0.54, 1), "right": (0.46, 0, 1, 1), "above": (0, 0, 1, 0.54), "below": (0, 0.46, 1, 1)}
-OPPOSITE = {"left": "right", "right": "left", "above": "below", "below": "above"}
-RELATIONS = {"left": "left of", "right": "right of", "above": "above", "below": "below"}
-FILL = {"large": 0.98, "small": 0.6, "": 0.8}  # diameter as a share of the space for an object
+# The part of the picture that holds the objects: left, top, right, bottom as shares of the side.
+PLACES = {"left": (0, 0, 0.54, 1), "right": (0.46, 0, 1, 1)}
+FILL = {"large": 0.98, "small": 0.7, "": 0.95}  # diameter as a share of the space for an object
 SIZE_WORDS = {"large": ("large", "large", "big"), "small": ("small", "small", "little"), "": ("",)}
 NUMBERS = {1: "a", 2: "two", 3: "three"}
 
 # Few words besides those that describe the scene: the caption of another photo, or one for all, should score low.
-GROUP_TEMPLATES = (
+TEMPLATES = (
     "{group} on {ground} at {place}",
     "{group} lying on {ground} at {place}",
     "{group} seen on {ground} at {place}",
     "{group} on {ground} on the {place} side",
     "there {verb} {group} on {ground}",
     "at {place} {group} on {ground}",
-)
-PAIR_TEMPLATES = (
-    "{group} {relation} {other} on {ground}",
-    "{group} lying {relation} {other} on {ground}",
-    "{group} seen {relation} {other} on {ground}",
-    "{other} {inverse} {group} on {ground}",
-    "there {verb} {group} {relation} {other}",
-    "on {ground} {group} {relation} {other}",
 )
 
 
@@ -76,12 +63,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a photo shows: a ground of GROUNDS, and one group or two groups opposite each other."""
+    """What a photo shows: a ground of GROUNDS, and a group of objects on it."""
 
     seed: int
     index: int
     ground: str
-    groups: tuple[Group, ...]
+    group: Group
 
     def random(self, purpose: int) -> np.random.Generator:
         """Returns the scene's random numbers for a purpose: 1 captions, 2 picture."""
@@ -94,38 +81,24 @@ def split_of(index: int) -> str:
     return {3: "dev", 8: "test"}.get(turn, "train")
 
 
-def compose_scene(seed: int, index: int, split: str) -> Scene:
+def compose_scene(seed: int, index: int) -> Scene:
     """Draws what a scene shows.
 
     Args:
         seed: Seed of the corpus.
         index: Number of the scene in the corpus.
-        split: One of SPLITS; no training scene shows a pair of HELD_OUT.
     """
     rng = np.random.default_rng([seed, index])
-    ground = _pick(rng, GROUNDS)
-    held_out = split != "train" and index // 10 % 3 == 0
-    colour, shape = _pick(rng, HELD_OUT if held_out else TRAINING_PAIRS)
-    groups: tuple[Group, ...]
-    arrangement = _pick(rng, ("one",) * 14 + ("several",) * 3 + ("pair",) * 3)
-    if arrangement == "one":
-        groups = (Group(1, _pick(rng, ("large", "large", "small")), colour, shape, _pick(rng, ("left", "right"))),)
-    elif arrangement == "several":
-        groups = (Group(_pick(rng, (2, 3)), "", colour, shape, _pick(rng, ("left", "right"))),)
-    else:
-        place = _pick(rng, tuple(PLACES))
-        first = Group(_pick(rng, (1, 1, 2)), "", colour, shape, place)
-        others = [pair for pair in TRAINING_PAIRS if pair[0] != colour and pair[1] != shape]
-        other_colour, other_shape = _pick(rng, others)
-        groups = (first, Group(1, "", other_colour, other_shape, OPPOSITE[place]))
-    return Scene(seed, index, ground, groups)
+    ground, colour, shape = _pick(rng, GROUNDS), _pick(rng, tuple(COLOURS)), _pick(rng, SHAPES)
+    count = _pick(rng, (1, 1, 1, 1, 1, 1, 1, 1, 2, 3))
+    size = _pick(rng, ("large", "large", "small")) if count == 1 else ""
+    return Scene(seed, index, ground, Group(count, size, colour, shape, _pick(rng, tuple(PLACES))))
 
 
 def scene_captions(scene: Scene) -> list[str]:
     """Returns the CAPTIONS different captions of a scene."""
     rng = scene.random(1)
-    templates = PAIR_TEMPLATES if len(scene.groups) == 2 else GROUP_TEMPLATES
-    return [_caption(scene, templates[number], rng) for number in rng.permutation(len(templates))[:CAPTIONS]]
+    return [_caption(scene, TEMPLATES[number], rng) for number in rng.permutation(len(TEMPLATES))[:CAPTIONS]]
 
 
 def _pick(rng: np.random.Generator, options: Sequence):
@@ -133,15 +106,11 @@ def _pick(rng: np.random.Generator, options: Sequence):
 
 
 def _caption(scene: Scene, template: str, rng: np.random.Generator) -> str:
-    first, last = scene.groups[0], scene.groups[-1]
     text = template.format(
-        group=_phrase(first, rng),
-        other=_phrase(last, rng),
-        verb="is" if first.count == 1 else "are",
+        group=_phrase(scene.group, rng),
+        verb="is" if scene.group.count == 1 else "are",
         ground=scene.ground,
-        place=first.place,
-        relation=RELATIONS[first.place],
-        inverse=RELATIONS[last.place],
+        place=scene.group.place,
     )
     return text[0].upper() + text[1:] + _pick(rng, (" .", " .", " .", ""))
 

@@ -20,7 +20,7 @@ def jpeg(picture, quality=90, **options) -> bytes:
 
 @pytest.fixture(scope="module")
 def photo():
-    return draw_scene(compose_scene(0, 3, "train"), 160)
+    return draw_scene(compose_scene(0, 3), 160)
 
 
 def hash_of(content: bytes) -> np.ndarray:
@@ -33,7 +33,7 @@ def test_a_smaller_and_more_compressed_copy_has_nearly_the_same_hash(photo):
 
 
 def test_other_photos_have_other_hashes(photo):
-    other = draw_scene(compose_scene(0, 8, "train"), 160)
+    other = draw_scene(compose_scene(0, 8), 160)
     assert hamming_distances(hash_of(jpeg(photo)), hash_of(jpeg(other)))[0, 0] > 8
 
 
