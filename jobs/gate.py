@@ -1,15 +1,15 @@
 """Promotes a run, or keeps the champion, and writes the decision with its reasons to the table `runs`.
 
 A run is promoted if its BLEU-4 exceeds the champion's by `gate.margin` in the share `gate.confidence` of the bootstrap samples,
-and no guard figure gets worse by more than its tolerance: BLEU-1 and the gain over shuffled photos by `gate.tolerance`, the share
-of distinct captions by `gate.variety_tolerance`. A rise of BLEU-4 with a fall of CIDEr-D is a warning, not a refusal. Without a
+neither BLEU-1 nor the gain over shuffled photos falls by more than `gate.tolerance`, and its distinct captions are at least the
+share `gate.min_variety` of the champion's. A rise of BLEU-4 with a fall of CIDEr-D is a warning, not a refusal. Without a
 champion, the run must beat the captions that do not depend on the photo, and the caption of the nearest training photo. Both runs
 are scored on the captions and features that belong to the run. The decision and its reasons are shown on the run's page.
 
 Keys:
     run.id: the run to judge; auto or latest: the one that finished training last; or an id.
     evaluate.split: the split on which the runs are compared.
-    gate.margin, gate.confidence, gate.tolerance, gate.variety_tolerance: the rule.
+    gate.margin, gate.confidence, gate.tolerance, gate.min_variety: the rule.
     decoding.*, bootstrap.*: as in evaluate, which scores both runs if that is not done yet.
 """
 
@@ -42,11 +42,7 @@ from jobs.driver.scoring.generation import search_of
 from udfs.errors import InputError
 
 RULE = 3  # increase it with every change that may decide otherwise
-GUARDS = {  # figure: (its name, the key of the gate that says how far it may fall)
-    "bleu1": ("BLEU-1", "tolerance"),
-    "distinct_share": ("the share of distinct captions", "variety_tolerance"),
-    "gain_over_shuffled": ("the gain in BLEU-4 over shuffled photos", "tolerance"),
-}
+GUARDS = {"bleu1": "BLEU-1", "gain_over_shuffled": "the gain in BLEU-4 over shuffled photos"}
 BASELINES = {
     "most_frequent_caption": "the most frequent caption",
     "shuffled_photos": "its captions of other photos",
@@ -129,13 +125,17 @@ def against_champion(comparison: Comparison, best: str, run: str, gate: Gate) ->
         comparison.difference("bleu4", best, run), gate.margin, gate.confidence, f"the champion {best}"
     )
     passed, reasons = better, [reason]
-    for figure, (name, key) in GUARDS.items():
-        tolerance = getattr(gate, key)
-        if comparison.difference(figure, best, run)[0] < -tolerance:
+    for figure, name in GUARDS.items():
+        if comparison.difference(figure, best, run)[0] < -gate.tolerance:
             passed = False
             reasons.append(
-                f"{change(comparison, figure, name, best, run)}, worse by more than gate.{key}={tolerance:g}"
+                f"{change(comparison, figure, name, best, run)}, worse by more than gate.tolerance={gate.tolerance:g}"
             )
+    before, now = (comparison.figures[which]["distinct_share"][0] for which in (best, run))
+    if now < gate.min_variety * before:
+        passed = False
+        variety = change(comparison, "distinct_share", "the share of distinct captions", best, run)
+        reasons.append(f"{variety}, less than gate.min_variety={gate.min_variety:g} of the champion's")
     if comparison.difference("bleu4", best, run)[0] > 0 > comparison.difference("cider_d", best, run)[0]:
         bleu, cider, length = (
             change(comparison, figure, name, best, run)

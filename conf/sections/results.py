@@ -60,9 +60,9 @@ class Gate:
     tolerance: Annotated[
         float, key("how far a guard metric (0 to 1) may fall below the champion's", low=0.0, high=1.0)
     ] = 0.01
-    variety_tolerance: Annotated[
-        float, key("how far the share of distinct captions may fall below the champion's", low=0.0, high=1.0)
-    ] = 0.15
+    min_variety: Annotated[
+        float, key("share of the champion's distinct captions that a challenger must have", low=0.0, high=1.0)
+    ] = 0.5
 
 
 @dataclass
