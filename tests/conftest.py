@@ -178,7 +178,9 @@ def workspace(spark, tmp_path, drawn) -> Workspace:
 
 
 JOBS = ["extract_features", "tokenize_captions", "build_examples", "train", "evaluate"]
-QUICK_TRAINING = ["train.epochs=4", "train.batch_size=32", "model.embedding_dim=16", "model.lstm_units=16"]
+QUICK_TRAINING = [
+    "train.epochs=4", "train.batch_size=8", "optimizer.learning_rate=0.02", "model.embedding_dim=16", "model.lstm_units=16",
+]  # fmt: skip
 
 
 def run_pipeline(
