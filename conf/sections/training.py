@@ -24,7 +24,7 @@ class Model:
     topology: Annotated[
         str,
         text(
-            "architecture of the captioner: merge, attention (needs feature maps), or package.module:Class",
+            "architecture of the captioner: merge, attention or transformer (both need feature maps), or package.module:Class",
             affects_training=True,
         ),
     ] = "merge"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 TOPOLOGIES = {
     "merge": "udfs.captioner.topologies.merge:Merge",
     "attention": "udfs.captioner.topologies.attention:Attention",
+    "transformer": "udfs.captioner.topologies.transformer:Transformer",
 }
 
 

@@ -56,7 +56,8 @@ class Replica:
         self.communication = choose_communication(plan, self.collectives, rank, self.model, self.optimizer)
         self._step = TrainingStep(plan, self.model, self.optimizer, self.dtype)
         self._pending: Any = None
-        self.dropouts = [layer for layer in self.model.layers if isinstance(layer, keras.layers.Dropout) and layer.rate]
+        layers = self.model._flatten_layers(include_self=False)  # with those inside layers, which `layers` leaves out
+        self.dropouts = [layer for layer in layers if isinstance(layer, keras.layers.Dropout) and layer.rate]
 
     def train(self, batch: Batch, dropout_seed: tuple[int, ...], update: bool = True) -> Sums:
         """Computes the gradients of this worker's part of a global batch and, with `update`, updates the weights.

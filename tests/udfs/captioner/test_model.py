@@ -23,7 +23,8 @@ ATTENTION = replace(
     normalisation=Normalisation(tuple(np.linspace(-1, 1, 7)), (1.5,)),
     options={"heads": 2, "key_dim": 8, "value_dim": 6},
 )
-SHAPES = {"merge": MERGE, "attention": ATTENTION}
+TRANSFORMER = replace(ATTENTION, options={"heads": 2, "positions": 12})
+SHAPES = {"merge": MERGE, "attention": ATTENTION, "transformer": TRANSFORMER}
 # Start, words, end, padding: of different lengths, one without words. The first two are of one photo.
 TOKENS = np.array(
     [[1, 5, 6, 7, 2, 0, 0], [1, 9, 2, 0, 0, 0, 0], [1, 2, 0, 0, 0, 0, 0], [1, 5, 5, 22, 3, 8, 2]], "int32"
@@ -88,7 +89,7 @@ def test_the_photo_and_the_words_matter(captioner, photos):
 
 
 def test_weights_that_say_nothing_predict_each_word_as_often_as_it_occurs(captioner, photos):
-    silent = build_captioner(captioner.shape, "merge" if isinstance(captioner, Merge) else "attention")
+    silent = build_captioner(captioner.shape, type(captioner).__name__.lower())
     silent.set_weights([np.zeros_like(weight) for weight in silent.get_weights()])
     counts = (0, 0, *range(captioner.shape.vocabulary_size - 2))
     set_frequencies(silent, counts)
@@ -219,3 +220,22 @@ class TestAttention:
     def test_wrong_options_are_refused(self, options, message):
         with pytest.raises(InputError, match=f"model.options: .*{message}"):
             build_captioner(replace(ATTENTION, options={**ATTENTION.options, **options}), "attention")
+
+
+class TestTransformer:
+    def test_it_sees_the_order_of_words(self):
+        captioner = build_captioner(TRANSFORMER, "transformer")
+        one, other = (
+            captioner([np.array([[1, *words]]), captioner.shape.no_photo()]) for words in ((5, 9, 7), (9, 5, 7))
+        )
+        assert np.abs(one[0, -1] - other[0, -1]).max() > 1e-3
+
+    def test_a_caption_longer_than_its_positions_is_refused(self):
+        captioner = build_captioner(TRANSFORMER, "transformer")
+        captioner([np.ones((1, 12), "int32"), captioner.shape.no_photo()])
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"positions=12 .* set it to text.max_length \+ 2"):
+            captioner([np.ones((1, 13), "int32"), captioner.shape.no_photo()])
+
+    def test_heads_that_do_not_divide_its_width_are_refused(self):
+        with pytest.raises(InputError, match=r"model.embedding_dim: found 6 with 4 heads, expected a multiple"):
+            build_captioner(replace(TRANSFORMER, options={}), "transformer")

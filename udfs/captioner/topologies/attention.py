@@ -6,13 +6,13 @@ loop of the LSTM (Lu et al., 2017, "Knowing when to look", without its sentinel)
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from udfs.captioner.lstm import gate_inputs, lstm, lstm_step
 from udfs.captioner.shape import CaptionerShape
 from udfs.captioner.topologies.base import Captioner, Tensors
-from udfs.errors import InputError
+from udfs.captioner.topologies.options import read_options, require_multiple
 from udfs.keras_setup import keras
 
 
@@ -37,18 +37,9 @@ class AttentionOptions:
     @staticmethod
     def of(options: dict[str, Any]) -> AttentionOptions:
         """The options of a configuration. Raises InputError if one is unknown or does not fit."""
-        known = {field.name: type(field.default) for field in fields(AttentionOptions)}
-        if unknown := sorted(set(options) - set(known)):
-            raise InputError(
-                f"model.options: found {', '.join(unknown)}, expected some of {', '.join(known)}; correct the name"
-            )
-        values = AttentionOptions(**{name: known[name](value) for name, value in options.items()})
+        values = read_options(AttentionOptions, options)
         for name in ("key_dim", "value_dim"):
-            if values.heads < 1 or getattr(values, name) < 1 or getattr(values, name) % values.heads:
-                raise InputError(
-                    f"model.options: found heads {values.heads} and {name} {getattr(values, name)}, expected a multiple of "
-                    "heads; change one of them"
-                )
+            require_multiple(f"model.options: {name}", getattr(values, name), values.heads)
         return values
 
 
