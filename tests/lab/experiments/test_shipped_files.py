@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import html
+import json
 from itertools import product
 
 import pytest
+from conftest import ROOT
 
 import conf
 from lab.cluster.settings import load_settings
+from lab.experiments.ablations import SCORES, draw
 from lab.experiments.choices import ChoicesSettings
 from lab.experiments.study.settings import read_study
 from lab.experiments.trials import TrialsSettings
@@ -52,3 +56,12 @@ def test_wrong_trials_are_refused(override, words):
 def test_choices_need_variants():
     with pytest.raises(InputError, match=r"trainings\.variants: found none"):
         conf.load_as(ChoicesSettings, None, ["seed=1"])
+
+
+def test_the_figure_of_the_ablations_shows_the_shipped_scores(tmp_path):
+    variants = json.loads((ROOT / "docs/ablations.json").read_text())["variants"]
+    draw(variants, tmp_path / "drawn.svg")
+    for figure in (tmp_path / "drawn.svg", ROOT / "docs/ablations.svg"):
+        shown = html.unescape(figure.read_text())
+        assert all(variant["name"] in shown for variant in variants)
+        assert all(f"{variant[score]:.3f}" in shown for variant in variants for score in SCORES)
