@@ -37,7 +37,7 @@ def draw(variants: list[dict], path: Path) -> None:
         bars = axes.barh(places, values, color=[BASE, *[OTHER] * (len(variants) - 1)])
         axes.bar_label(bars, fmt="%.3f", padding=3, fontsize=8)
         axes.axvline(values[0], color=BASE, linestyle=":")
-        axes.set(title=title, xlim=(0, 1.15 * max(values)), yticks=places, yticklabels=names)
+        axes.set(title=title, xlim=(0, 1.25 * max(values)), yticks=places, yticklabels=names)
     panels[0].invert_yaxis()
     save_svg(figure, path)
 
