@@ -12,6 +12,7 @@ from typing import Any
 from udfs.captioner.lstm import gate_inputs, lstm, lstm_step
 from udfs.captioner.shape import CaptionerShape
 from udfs.captioner.topologies.base import Captioner, Tensors
+from udfs.captioner.topologies.heads import attended, attention_weights
 from udfs.captioner.topologies.options import read_options, require_multiple
 from udfs.keras_setup import keras
 
@@ -116,15 +117,8 @@ class Attention(Captioner):
         return tf.reshape(weights, (*tf.unstack(tf.shape(weights)[:2]), *grid))
 
     def attention(self, hidden: Any, keys: Any) -> Any:
-        """The weights (captions, heads, steps, positions) of hidden states (captions, steps, units) on keys.
-
-        Scaled dot products (Vaswani et al., 2017, section 3.2).
-        """
-        import tensorflow as tf
-
-        queries, keys = self._by_head(self.queries(hidden)), self._by_head(keys)
-        scale = tf.cast(queries.shape[-1], queries.dtype) ** -0.5
-        return tf.nn.softmax(tf.matmul(queries * scale, keys, transpose_b=True))
+        """The weights (captions, heads, steps, positions) of hidden states (captions, steps, units) on keys."""
+        return attention_weights(self.queries(hidden), keys, self.options.heads)
 
     def _states(self, tokens: Any, encoded: Tensors, training: bool = False) -> Any:
         """The LSTM's hidden states, (captions, steps, units)."""
@@ -136,15 +130,7 @@ class Attention(Captioner):
         import tensorflow as tf
 
         keys, values, _, _, of_photo = encoded
-        context = tf.transpose(tf.matmul(self.attention(hidden, keys), self._by_head(values)), (0, 2, 1, 3))
-        context = tf.reshape(context, (*tf.unstack(tf.shape(hidden)[:2]), self.options.value_dim))
+        context = attended(self.attention(hidden, keys), values, self.options.heads)
         own = self.output_of_hidden(self.hidden_dropout(hidden, training=training))
         output = tf.nn.relu(own + self.output_of_context(context) + of_photo[:, None, :])
         return self.output_dropout(output, training=training)
-
-    def _by_head(self, rows: Any) -> Any:
-        """(captions, rows, size) as (captions, heads, rows, size / heads)."""
-        import tensorflow as tf
-
-        shape, heads = tf.shape(rows), self.options.heads
-        return tf.transpose(tf.reshape(rows, (shape[0], shape[1], heads, rows.shape[-1] // heads)), (0, 2, 1, 3))

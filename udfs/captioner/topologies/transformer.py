@@ -11,6 +11,7 @@ from typing import Any
 
 from udfs.captioner.shape import CaptionerShape
 from udfs.captioner.topologies.base import Captioner, Tensors
+from udfs.captioner.topologies.heads import attended, attention_weights
 from udfs.captioner.topologies.options import read_options, require_multiple
 from udfs.keras_setup import keras
 
@@ -98,8 +99,9 @@ class Transformer(Captioner):
         unseen = tf.where(seen, tf.zeros((), words.dtype), tf.constant(FORBIDDEN, words.dtype))[:, None, None, :]
         filled = []
         for block, room, memory in zip(self.blocks, rooms, encoded, strict=True):
-            room = room + here * block.own_memory(words)
-            words, _ = block(words, room, unseen, memory)
+            queries, own = block.begin(words)
+            room = room + here * own
+            words, _ = block(words, queries, room, unseen, memory)
             filled.append(room)
         return self.norm(words)[:, 0], (place + 1, *filled)
 
@@ -131,7 +133,7 @@ class Transformer(Captioner):
         unseen = FORBIDDEN * (1 - tf.linalg.band_part(tf.ones((steps, steps), words.dtype), -1, 0))
         weights = None
         for block, memory in zip(self.blocks, encoded, strict=True):
-            words, weights = block(words, block.own_memory(words), unseen, memory, training=training)
+            words, weights = block(words, *block.begin(words), unseen, memory, training=training)
         return words, weights
 
     def _words(self, tokens: Any, places: Any) -> Any:
@@ -177,46 +179,32 @@ class Block(keras.layers.Layer):
             layers.Dropout(dropout, name=f"{part}_dropout") for part in ("own", "photo", "wide")
         )
 
-    def own_memory(self, words: Any) -> Any:
-        """The keys and values of inputs, (captions, steps, 2 * width)."""
-        return self.own_keys_values(self.own_norm(words))
+    def begin(self, words: Any) -> tuple[Any, Any]:
+        """The queries (captions, steps, width) of inputs, and their keys and values (captions, steps, 2 * width)."""
+        normed = self.own_norm(words)
+        return self.own_queries(normed), self.own_keys_values(normed)
 
-    def call(self, words: Any, own: Any, unseen: Any, photo: Any, training: bool = False) -> tuple[Any, Any]:
+    def call(
+        self, words: Any, queries: Any, own: Any, unseen: Any, photo: Any, training: bool = False
+    ) -> tuple[Any, Any]:
         """The output and the weights on the photo (captions, heads, steps, 1 + positions).
 
         Args:
             words: The inputs.
+            queries: Their queries.
             own: The keys and values of the words so far.
             unseen: Added to the logits of the weights on them: FORBIDDEN for words that come later, otherwise 0.
             photo: The keys and values of the photo.
             training: Whether to drop.
         """
-        context, _ = self._attend(self.own_queries(self.own_norm(words)), own, unseen)
+        import tensorflow as tf
+
+        keys, values = tf.split(own, 2, axis=-1)
+        context = attended(attention_weights(queries, keys, self.heads, unseen), values, self.heads)
         words = words + self.own_dropout(self.own_output(context), training=training)
-        context, weights = self._attend(self.photo_queries(self.photo_norm(words)), photo)
+        keys, values = tf.split(photo, 2, axis=-1)
+        weights = attention_weights(self.photo_queries(self.photo_norm(words)), keys, self.heads)
+        context = attended(weights, values, self.heads)
         words = words + self.photo_dropout(self.photo_output(context), training=training)
         added = self.narrow(self.wide(self.wide_norm(words)))
         return words + self.wide_dropout(added, training=training), weights
-
-    def _attend(self, queries: Any, memory: Any, unseen: Any = 0.0) -> tuple[Any, Any]:
-        """The contexts (captions, steps, width) of queries, and the weights (captions, heads, steps, rows of the memory).
-
-        Scaled dot products (Vaswani et al., 2017, section 3.2).
-        """
-        import tensorflow as tf
-
-        keys, values = map(self._by_head, tf.split(memory, 2, axis=-1))
-        queries = self._by_head(queries)
-        scale = tf.cast(queries.shape[-1], queries.dtype) ** -0.5
-        weights = tf.nn.softmax(tf.matmul(queries * scale, keys, transpose_b=True) + unseen)
-        context = tf.transpose(tf.matmul(weights, values), (0, 2, 1, 3))
-        rows, steps, *_ = tf.unstack(tf.shape(context))
-        return tf.reshape(context, (rows, steps, self.heads * context.shape[-1])), weights
-
-    def _by_head(self, rows: Any) -> Any:
-        """(captions, rows, size) as (captions, heads, rows, size / heads)."""
-        import tensorflow as tf
-
-        shape = tf.shape(rows)
-        split = tf.reshape(rows, (shape[0], shape[1], self.heads, rows.shape[-1] // self.heads))
-        return tf.transpose(split, (0, 2, 1, 3))
