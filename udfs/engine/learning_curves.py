@@ -17,7 +17,7 @@ LOSS_RULE = (
 )
 SCORE_RULE = (
     f"overfitting if the score of the last epoch is more than {NOTICEABLE_SCORE:.0%} below its maximum; underfitting if the "
-    f"maximum is in the last epoch and more than {NOTICEABLE_SCORE:.0%} above the epoch before; otherwise a good fit"
+    f"maximum is 0, or in the last epoch and more than {NOTICEABLE_SCORE:.0%} above the epoch before; otherwise a good fit"
 )
 
 
@@ -85,8 +85,10 @@ def _diagnose_score(history: Sequence[EpochMetrics], monitor: str) -> Diagnosis:
             "more, stop earlier or add photos"
         )
         return Diagnosis("overfitting", best.epoch + 1, words, SCORE_RULE)
-    rising = len(history) == 1 or (best is last and history[-2].values[monitor] < (1 - NOTICEABLE_SCORE) * final)
-    if rising or not highest:
+    if not highest:
+        words = f"underfitting: {monitor} of the validation photos stayed 0; train for more epochs or at a higher learning rate"
+        return Diagnosis("underfitting", last.epoch, words, SCORE_RULE)
+    if len(history) == 1 or (best is last and history[-2].values[monitor] < (1 - NOTICEABLE_SCORE) * final):
         words = f"underfitting: {peak} and was still rising; train for more epochs or at a higher learning rate"
         return Diagnosis("underfitting", last.epoch, words, SCORE_RULE)
     words = f"good fit: {peak}, and the last epoch is within {NOTICEABLE_SCORE:.0%} of it"
